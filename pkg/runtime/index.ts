@@ -1,0 +1,10 @@
+export { Backoff } from './backoff.ts';
+export type { RunReason } from './bounded-frequency-runner.ts';
+export { BoundedFrequencyRunner } from './bounded-frequency-runner.ts';
+export type { Clock } from './clock.ts';
+export type { Command, CommandResult, CommandRunner } from './command-runner.ts';
+export { errorLine, isWeirError, WeirError } from './errors.ts';
+export { createCommandRunner } from './execa-command-runner.ts';
+export type { Crash } from './supervisor.ts';
+export { crashLine, Supervisor } from './supervisor.ts';
+export { systemClock } from './system-clock.ts';
