@@ -1,0 +1,1 @@
+export { type Dirty, Store } from './store.ts';

@@ -1,0 +1,2 @@
+export { createManifestSource } from './manifests/manifest-source.ts';
+export type { Source, SourceHandler } from './source.ts';
