@@ -1,0 +1,17 @@
+export { checkJumps } from './check-jumps.ts';
+export type { Jump } from './jumps.ts';
+export type { ChainName, SetName, TableName } from './names.ts';
+export { chainName, nameHash, setName } from './names.ts';
+export { normalizeRule } from './normalize-rule.ts';
+export type { Outcome, Packet, TracedNode } from './packet.ts';
+export { PacketTracer } from './packet-tracer.ts';
+export { parseIpsetSave } from './parse-ipset-save.ts';
+export { parseIptablesSave } from './parse-iptables-save.ts';
+export { parseRule } from './parse-rule.ts';
+export type { ChainWrite, JumpChange, MemberChange, Plan } from './plan.ts';
+export { printRule } from './print-rule.ts';
+export type { ConntrackState, Match, Rule, RuleProtocol, Target } from './rule.ts';
+export type { Ownership } from './rule-state.ts';
+export { isEmptyPlan, RuleState } from './rule-state.ts';
+export type { SetSpec, SetType } from './set.ts';
+export type { KernelSnapshot, SetSnapshot, TableSnapshot } from './snapshot.ts';

@@ -1,0 +1,374 @@
+import { describe, expect, test } from 'vitest';
+import type { Jump } from './jumps.ts';
+import { chainName, setName } from './names.ts';
+import { parseIpsetSave } from './parse-ipset-save.ts';
+import { parseIptablesSave } from './parse-iptables-save.ts';
+import type { Plan } from './plan.ts';
+import { isEmptyPlan, type Ownership, RuleState } from './rule-state.ts';
+import type { SetSpec } from './set.ts';
+import type { KernelSnapshot } from './snapshot.ts';
+
+const ownership: Ownership = {
+  chain: (_, name) => (name === 'SHARED' ? 'shared' : name.startsWith('OWN-') ? 'own' : 'foreign'),
+  set: (name) => name.startsWith('OWN-'),
+};
+const a = chainName('OWN-A');
+const b = chainName('OWN-B');
+const shared = chainName('SHARED');
+const set: SetSpec = { name: setName('OWN-SET'), type: 'hash:ip', family: 'IPv4', maxElements: 1024 };
+const jump: Jump = {
+  table: 'nat',
+  builtin: 'PREROUTING',
+  rule: '-j OWN-A',
+  target: 'OWN-A',
+  position: 'reachable',
+};
+
+/** A kernel with these lines in its nat table and these sets. */
+function kernel(nat: readonly string[], sets = ''): KernelSnapshot {
+  const builtins = ['PREROUTING', 'OUTPUT', 'POSTROUTING'];
+  const chains = new Set(
+    nat.map((line) => line.split(' ')[1] ?? '').filter((name) => !builtins.includes(name)),
+  );
+  const text = [
+    '*nat',
+    ...builtins.map((name) => `:${name} ACCEPT [0:0]`),
+    ...Array.from(chains, (name) => `:${name} - [0:0]`),
+    ...nat.filter((line) => line.startsWith('-A')),
+    'COMMIT',
+  ];
+  return { tables: parseIptablesSave(text.join('\n')), sets: parseIpsetSave(sets) };
+}
+
+function stateOver(snapshot?: KernelSnapshot): RuleState {
+  const state = new RuleState('IPv4', ownership);
+  if (snapshot !== undefined) state.replaceApplied(snapshot);
+  return state;
+}
+
+/** A plan in short, in the order in which it is executed. */
+function inShort(plan: Plan): readonly string[] {
+  return [
+    ...plan.createSets.map((spec) => `create ${spec.name}`),
+    ...plan.addMembers.map((change) => `add ${change.set} ${change.members.join(' ')}`),
+    ...plan.earlyRules.map((early) => `early ${early.table} ${early.chain} ${early.rule}`),
+    ...plan.writeChains.map((write) => `${write.isNew ? 'new' : 'write'} ${write.table} ${write.name}`),
+    ...plan.jumps.map((change) => `${change.kind} ${change.table} ${change.builtin} ${change.rule}`),
+    ...plan.removeMembers.map((change) => `remove ${change.set} ${change.members.join(' ')}`),
+    ...plan.deleteChains.map((chain) => `delete ${chain.table} ${chain.name}`),
+    ...plan.destroySets.map((name) => `destroy ${name}`),
+  ];
+}
+
+describe('a plan', () => {
+  test('names everything in the order in which it has to happen', () => {
+    const state = stateOver(
+      kernel(
+        ['-A OWN-OLD -j DROP', '-A OWN-B -j ACCEPT'],
+        'create OWN-GONE hash:ip family inet\nadd OWN-GONE 10.0.0.9',
+      ),
+    );
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.2');
+    state.addMember(set.name, '10.0.0.1');
+    state.setChain('nat', a, '-j OWN-B', 20);
+    state.setChain('nat', b, '-j RETURN', 10);
+    state.setJumps([jump]);
+    const plan = state.plan();
+    expect(inShort(plan)).toEqual([
+      'create OWN-SET',
+      'add OWN-SET 10.0.0.1 10.0.0.2',
+      'write nat OWN-B',
+      'new nat OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+      'delete nat OWN-OLD',
+      'destroy OWN-GONE',
+    ]);
+    expect(plan.writeChains.map((write) => write.rules)).toEqual(['-j RETURN', '-j OWN-B']);
+    state.applied(plan);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('sorts by stage, then table, then name, whatever the order of saying', () => {
+    const names = ['OWN-C', 'OWN-A', 'OWN-B'].map((name) => chainName(name));
+    for (const order of [names, names.toReversed()]) {
+      const state = stateOver();
+      for (const name of order) {
+        state.setChain('nat', name, '', 1);
+        state.setChain('filter', name, '', name === 'OWN-C' ? 0 : 1);
+      }
+      expect(inShort(state.plan())).toEqual([
+        'new filter OWN-C',
+        'new filter OWN-A',
+        'new filter OWN-B',
+        'new nat OWN-A',
+        'new nat OWN-B',
+        'new nat OWN-C',
+      ]);
+    }
+  });
+
+  test('sorts the changes of jumps by table and chain', () => {
+    const state = stateOver(kernel(['-A POSTROUTING -j OWN-A', '-A OUTPUT -j OWN-A']));
+    state.setJumps([jump]);
+    expect(inShort(state.plan())).toEqual([
+      'delete nat OUTPUT -j OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+      'delete nat POSTROUTING -j OWN-A',
+    ]);
+  });
+
+  test('is empty when something is changed and changed back', () => {
+    const state = stateOver(kernel(['-A OWN-A -j DROP']));
+    state.setChain('nat', a, '-j DROP', 0);
+    state.setChain('nat', a, '-j ACCEPT', 0);
+    expect(inShort(state.plan())).toEqual(['write nat OWN-A']);
+    state.setChain('nat', a, '-j DROP', 0);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('leaves a chain alone that means the same in another spelling', () => {
+    const state = stateOver(
+      kernel(['-A OWN-A -m tcp -p tcp -d 10.0.0.1 --dport 80 -j MARK --or-mark 0x4000']),
+    );
+    state.setChain('nat', a, '-d 10.0.0.1/32 -p tcp -m tcp --dport 80 -j MARK --set-xmark 0x4000/0x4000', 0);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('writes a chain that has a rule too many, too few, or in another order', () => {
+    for (const rules of ['-j A\n-j B\n-j C', '-j A', '-j B\n-j A', '']) {
+      const state = stateOver(kernel([':OWN-A', ...rules.split('\n').map((rule) => `-A OWN-A ${rule}`)]));
+      state.setChain('nat', a, '-j A\n-j B', 0);
+      expect(inShort(state.plan())).toEqual(['write nat OWN-A']);
+    }
+  });
+
+  test('that is older than what is wanted now leaves the rest to the next one', () => {
+    const state = stateOver();
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.1');
+    state.setChain('nat', a, '-j DROP', 0);
+    const plan = state.plan();
+    state.removeMember(set.name, '10.0.0.1');
+    state.addMember(set.name, '10.0.0.2');
+    state.setChain('nat', a, '-j ACCEPT', 0);
+    state.setChain('nat', b, '', 0);
+    state.applied(plan);
+    expect(inShort(state.plan())).toEqual([
+      'add OWN-SET 10.0.0.2',
+      'write nat OWN-A',
+      'new nat OWN-B',
+      'remove OWN-SET 10.0.0.1',
+    ]);
+  });
+});
+
+describe('whose a chain is', () => {
+  test('own chains that nobody wants are deleted, foreign ones never touched', () => {
+    const state = stateOver(kernel(['-A OWN-A -j DROP', '-A CNI-X -j DROP', '-A PREROUTING -j CNI-X']));
+    expect(inShort(state.plan())).toEqual(['delete nat OWN-A']);
+  });
+
+  test('a shared chain is written when it is wanted, and never deleted', () => {
+    const state = stateOver(kernel(['-A SHARED -j DROP']));
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.setChain('nat', shared, '-j ACCEPT', 0);
+    expect(inShort(state.plan())).toEqual(['write nat SHARED']);
+    state.applied(state.plan());
+    state.removeChain('nat', shared);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('a jump of somebody else to a shared chain stays', () => {
+    const state = stateOver(kernel(['-A SHARED -j DROP', '-A PREROUTING -j SHARED']));
+    state.setJumps([]);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('jumps to own chains that nobody asked for go', () => {
+    const state = stateOver(kernel(['-A OWN-A -j DROP', '-A OUTPUT -p tcp -j OWN-A']));
+    expect(inShort(state.plan())).toEqual(['delete nat OUTPUT -p tcp -j OWN-A', 'delete nat OWN-A']);
+  });
+
+  test('an own chain that a foreign one refers to is not deleted, which the kernel would refuse', () => {
+    const state = stateOver(
+      kernel(['-A CNI-X -s 10.0.0.1/32 -g OWN-A', '-A OWN-A -j DROP', '-A OWN-B -j DROP']),
+    );
+    expect(inShort(state.plan())).toEqual(['delete nat OWN-B']);
+  });
+
+  test('nor is what that one refers to in turn', () => {
+    const nat = [
+      '-A CNI-X -j OWN-A',
+      '-A OWN-A -j OWN-B',
+      '-A OWN-B -j OWN-C',
+      '-A OWN-C -j DROP',
+      '-A OWN-D -j DROP',
+    ];
+    const state = stateOver(kernel(nat));
+    expect(inShort(state.plan())).toEqual(['delete nat OWN-D']);
+    state.setChain('nat', a, '-j DROP', 0);
+    expect(inShort(state.plan())).toEqual([
+      'write nat OWN-A',
+      'delete nat OWN-B',
+      'delete nat OWN-C',
+      'delete nat OWN-D',
+    ]);
+  });
+
+  test('a comment of a foreign rule holds nothing', () => {
+    const state = stateOver(
+      kernel(['-A CNI-X -m comment --comment "not -j OWN-A or so" -j DROP', '-A OWN-A -j DROP']),
+    );
+    expect(inShort(state.plan())).toEqual(['delete nat OWN-A']);
+  });
+});
+
+describe('sets', () => {
+  test('foreign ones are never touched, own ones that nobody wants go without being emptied', () => {
+    const sets =
+      'create CNI hash:ip family inet\nadd CNI 10.0.0.1\ncreate OWN-X hash:ip family inet\nadd OWN-X 10.0.0.1';
+    const state = stateOver(kernel([], sets));
+    expect(inShort(state.plan())).toEqual(['destroy OWN-X']);
+    state.applied(state.plan());
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('only the members that differ are written', () => {
+    const state = stateOver(
+      kernel([], 'create OWN-SET hash:ip family inet\nadd OWN-SET 10.0.0.1\nadd OWN-SET 10.0.0.2'),
+    );
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.2');
+    state.addMember(set.name, '10.0.0.3');
+    expect(inShort(state.plan())).toEqual(['add OWN-SET 10.0.0.3', 'remove OWN-SET 10.0.0.1']);
+  });
+});
+
+describe('early rules', () => {
+  const early = '-m set --match-set OWN-SET dst,dst -j OWN-B';
+
+  test('stand ahead of a chain that is taken over', () => {
+    const state = stateOver(kernel(['-A OWN-A -j DROP', '-A OWN-B -j ACCEPT']));
+    state.setChain('nat', b, '-j RETURN', 0);
+    state.setChain('nat', a, `${early}\n-j OWN-B`, 9, early);
+    expect(inShort(state.plan())).toEqual([`early nat OWN-A ${early}`, 'write nat OWN-B', 'write nat OWN-A']);
+  });
+
+  test.each<[string, readonly string[]]>([
+    ['is new', ['-A OWN-B -j ACCEPT']],
+    ['has the rule already', [`-A OWN-A ${early}`, '-A OWN-B -j ACCEPT']],
+    ['would lead to a chain that is not there yet', ['-A OWN-A -j DROP']],
+  ])('are not needed where the chain %s', (_, nat) => {
+    const state = stateOver(kernel(nat));
+    state.setChain('nat', b, '-j ACCEPT', 0);
+    state.setChain('nat', a, `${early}\n-j OWN-B`, 9, early);
+    expect(state.plan().earlyRules).toEqual([]);
+    expect(state.plan().writeChains.map((write) => write.name)).toContain('OWN-A');
+  });
+});
+
+describe('reading back', () => {
+  function filled(): RuleState {
+    const state = stateOver();
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.1');
+    state.setChain('nat', a, '-j OWN-B', 1);
+    state.setChain('nat', b, '-j DROP', 0);
+    state.setJumps([jump]);
+    return state;
+  }
+  const complete = kernel(
+    ['-A PREROUTING -j OWN-A', '-A OWN-A -j OWN-B', '-A OWN-B -j DROP'],
+    'create OWN-SET hash:ip family inet\nadd OWN-SET 10.0.0.1',
+  );
+
+  test('after a restart with nothing changed there is nothing to do', () => {
+    const state = filled();
+    state.replaceApplied(complete);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('is the same before and after saying what is wanted', () => {
+    const before = stateOver(complete);
+    before.defineSet(set);
+    before.addMember(set.name, '10.0.0.1');
+    before.setChain('nat', a, '-j OWN-B', 1);
+    before.setChain('nat', b, '-j DROP', 0);
+    before.setJumps([jump]);
+    expect(isEmptyPlan(before.plan())).toBe(true);
+  });
+
+  test('after a failure, what got through is not written again', () => {
+    const state = filled();
+    state.plan();
+    state.replaceApplied(kernel(['-A OWN-B -j DROP'], 'create OWN-SET hash:ip family inet'));
+    expect(inShort(state.plan())).toEqual([
+      'add OWN-SET 10.0.0.1',
+      'new nat OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+    ]);
+  });
+
+  test('after a flush by somebody else, everything is written again', () => {
+    const state = filled();
+    state.applied(state.plan());
+    state.replaceApplied({ tables: new Map(), sets: new Map() });
+    expect(inShort(state.plan())).toEqual([
+      'create OWN-SET',
+      'add OWN-SET 10.0.0.1',
+      'new nat OWN-B',
+      'new nat OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+    ]);
+  });
+
+  test('finds what somebody added, changed and deleted', () => {
+    const state = filled();
+    state.applied(state.plan());
+    state.replaceApplied(
+      kernel(
+        ['-A PREROUTING -j DROP', '-A PREROUTING -j OWN-A', '-A OWN-A -j ACCEPT', '-A OWN-X -j DROP'],
+        'create OWN-SET hash:ip family inet\nadd OWN-SET 10.0.0.7',
+      ),
+    );
+    expect(inShort(state.plan())).toEqual([
+      'add OWN-SET 10.0.0.1',
+      'new nat OWN-B',
+      'write nat OWN-A',
+      'delete nat PREROUTING -j OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+      'remove OWN-SET 10.0.0.7',
+      'delete nat OWN-X',
+    ]);
+  });
+
+  test('of one built-in chain changes what is known of that chain only', () => {
+    const state = filled();
+    state.applied(state.plan());
+    state.replaceAppliedBuiltin('nat', 'PREROUTING', ['-j CNI']);
+    expect(inShort(state.plan())).toEqual(['insert nat PREROUTING -j OWN-A']);
+  });
+
+  test('of one table leaves the other tables and the sets alone', () => {
+    const state = filled();
+    state.applied(state.plan());
+    state.replaceAppliedTable('filter', undefined);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.replaceAppliedTable('nat', complete.tables.get('nat'));
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.replaceAppliedTable('nat', undefined);
+    expect(inShort(state.plan())).toEqual([
+      'new nat OWN-B',
+      'new nat OWN-A',
+      'insert nat PREROUTING -j OWN-A',
+    ]);
+  });
+
+  test('tells what is in the kernel and what should be', () => {
+    const state = stateOver(kernel(['-A OWN-A -j DROP']));
+    state.setChain('nat', b, '-j ACCEPT', 0);
+    expect([state.appliedChain('nat', a), state.desiredChain('nat', a)]).toEqual(['-j DROP', undefined]);
+    expect([state.appliedChain('nat', b), state.desiredChain('nat', b)]).toEqual([undefined, '-j ACCEPT']);
+  });
+});
