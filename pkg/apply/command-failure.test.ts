@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest';
+import type { CommandResult } from '../runtime/index.ts';
+import { failedLine, failureText, inputAround, isContention, isUnprivileged } from './command-failure.ts';
+
+function failed(stderr: string, exitCode = 4): CommandResult {
+  return { exitCode, stderr, stdout: '', timedOut: false, durationMs: 2000 };
+}
+
+// As iptables 1.8.9 and ipset 7.17 say it.
+const lockHeld = `Can't lock /run/xtables.lock: Resource temporarily unavailable
+Another app is currently holding the xtables lock. Stopped waiting after 1s.
+`;
+const noRoot =
+  'iptables-nft-save v1.8.9 (nf_tables): Could not fetch rule set generation id: Permission denied (you must be root)\n';
+const lockFile = "Fatal: can't open lock file /run/xtables.lock: Permission denied\n";
+const refused =
+  'iptables-nft-restore v1.8.9 (nf_tables): \nline 3: RULE_APPEND failed (Invalid argument): rule in chain A\n';
+const parse = `iptables-restore v1.8.9 (legacy): invalid port/service \`99999' specified
+Error occurred at line: 12
+Try \`iptables-restore -h' or 'iptables-restore --help' for more information.
+`;
+
+test('tells contention from what the kernel refuses, which has the same exit code', () => {
+  expect(isContention(failed(lockHeld))).toBe(true);
+  expect(
+    isContention(failed('line 2: RULE_APPEND failed (Resource temporarily unavailable): rule in chain A')),
+  ).toBe(true);
+  expect(isContention(failed(refused))).toBe(false);
+  expect(isContention(failed(noRoot))).toBe(false);
+  expect(isContention({ ...failed(lockHeld), exitCode: 0 })).toBe(false);
+});
+
+test('tells a lack of privilege', () => {
+  expect(isUnprivileged(failed(noRoot))).toBe(true);
+  expect(isUnprivileged(failed(lockFile))).toBe(true);
+  expect(isUnprivileged(failed('ipset v7.17: Kernel error received: Operation not permitted', 1))).toBe(true);
+  expect(isUnprivileged(failed(lockHeld))).toBe(false);
+  expect(isUnprivileged(failed(refused))).toBe(false);
+});
+
+test.each([
+  ['iptables-restore: line 5 failed', 5],
+  ['iptables-nft-restore: line 3 failed: Bad rule (does a matching rule exist in that chain?).', 3],
+  [parse, 12],
+  [refused, 3],
+  ['ipset v7.17: Error in line 4: Hash is full, cannot add more elements', 4],
+  ['iptables-nft-restore v1.8.9 (nf_tables): Could not fetch rule set generation id', undefined],
+])('finds the line number in %j', (stderr, line) => {
+  expect(failedLine(stderr)).toBe(line);
+});
+
+test('says in one line how a command failed', () => {
+  expect(failureText(failed(parse, 2))).toBe(
+    "exit code 2: iptables-restore v1.8.9 (legacy): invalid port/service `99999' specified; Error occurred at line: 12",
+  );
+  expect(failureText(failed('', 1))).toBe('exit code 1');
+  expect(failureText({ ...failed(''), timedOut: true })).toBe('did not end within 2 s');
+  const { exitCode, ...signalled } = failed('');
+  expect(exitCode).toBe(4);
+  expect(failureText({ ...signalled, exitCode: undefined })).toBe('was killed');
+  expect(failureText({ ...signalled, exitCode: undefined, spawnError: 'ENOENT' })).toBe(
+    'could not be started: ENOENT',
+  );
+});
+
+test('shows the input around a line, across texts of several lines', () => {
+  const input = [
+    '*nat\n',
+    ':A - [0:0]\n',
+    '-A A -j ONE\n-A A -j TWO\n-A A -j THREE\n',
+    '-A B -j FOUR\n',
+    'COMMIT\n',
+  ];
+  expect(inputAround(input, 4)).toBe(
+    ' 2: :A - [0:0]\n 3: -A A -j ONE\n>4: -A A -j TWO\n 5: -A A -j THREE\n 6: -A B -j FOUR',
+  );
+  expect(inputAround(input, 1)).toBe('>1: *nat\n 2: :A - [0:0]\n 3: -A A -j ONE');
+  expect(inputAround(input, 7)).toBe(' 5: -A A -j THREE\n 6: -A B -j FOUR\n>7: COMMIT');
+  expect(inputAround(input, 8)).toBe('');
+});

@@ -1,0 +1,69 @@
+import type { CommandResult } from '../runtime/index.ts';
+
+/** How many lines of input to show on each side of the one that failed. */
+const linesAround = 2;
+const longestLine = 200;
+
+/** Exit code 4 alone proves nothing: the nf_tables programs use it for whatever the kernel refuses. */
+const contention = /xtables lock|Resource temporarily unavailable/;
+const unprivileged = /must be root|Operation not permitted|Permission denied/;
+
+export function succeeded(result: CommandResult): boolean {
+  return result.exitCode === 0 && !result.timedOut;
+}
+
+/** Whether the command lost a race for the kernel's rules, so that the same command may well succeed later. */
+export function isContention(result: CommandResult): boolean {
+  return !succeeded(result) && contention.test(result.stderr);
+}
+
+export function isUnprivileged(result: CommandResult): boolean {
+  return unprivileged.test(result.stderr) && !contention.test(result.stderr);
+}
+
+/** How a command failed, in one line: `could not be started: ENOENT`, `exit code 2: Chain 'X' does not exist`. */
+export function failureText(result: CommandResult): string {
+  if (result.spawnError !== undefined) return `could not be started: ${result.spawnError}`;
+  if (result.timedOut) return `did not end within ${Math.round(result.durationMs / 1000)} s`;
+  const said = result.stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('Try `'));
+  const how = result.exitCode === undefined ? 'was killed' : `exit code ${result.exitCode}`;
+  return said.length === 0 ? how : `${how}: ${said.slice(0, 4).join('; ')}`;
+}
+
+/**
+ * The number of the input line a restore complains about. The tools have four ways to say it: `line 5 failed`,
+ * `Error occurred at line: 5`, `line 5: RULE_APPEND failed (…)` and, for ipset, `Error in line 5: …`.
+ */
+export function failedLine(stderr: string): number | undefined {
+  const match = /\bline:? ([1-9]\d*)\b/.exec(stderr);
+  return match === null ? undefined : Number(match[1]);
+}
+
+/** The input around a line, each line with its number, the line itself marked. Empty when there is no such line. */
+export function inputAround(input: readonly string[], line: number): string {
+  const first = line - linesAround;
+  const shown: string[] = [];
+  let number = 0;
+  for (const text of input) {
+    const count = countLines(text);
+    if (number + count >= first) {
+      for (const [index, content] of text.split('\n', count).entries()) {
+        const current = number + index + 1;
+        if (current < first || current > line + linesAround) continue;
+        shown.push(`${current === line ? '>' : ' '}${current}: ${content.slice(0, longestLine)}`);
+      }
+    }
+    number += count;
+    if (number >= line + linesAround) break;
+  }
+  return number < line ? '' : shown.join('\n');
+}
+
+function countLines(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
+}

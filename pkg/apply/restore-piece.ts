@@ -1,0 +1,8 @@
+/** What one restore command gets on its standard input. */
+export interface RestorePiece {
+  readonly tool: 'iptables-restore' | 'ipset';
+  /** What it does, for people: `chains`, `stale chains`. */
+  readonly about: string;
+  /** Each text is one or more whole lines with their line ends; to be written in order, never joined. */
+  readonly input: readonly string[];
+}
