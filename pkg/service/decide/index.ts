@@ -1,0 +1,17 @@
+export { decideService, type Refusal, type ServicePortDecision } from './decide-service.ts';
+export {
+  type DetectLocalMode,
+  type DetectLocalOptions,
+  type LocalDetector,
+  localDetector,
+} from './local-detector.ts';
+export {
+  type NodeAddresses,
+  type NodePortAddresses,
+  type NodePortOptions,
+  nodePortAddresses,
+  servesLocalhostNodePorts,
+} from './node-port-addresses.ts';
+export type { RoutedPort } from './routed-port.ts';
+export type { Topology } from './select-endpoints.ts';
+export type { ServiceEndpoint } from './service-endpoints.ts';

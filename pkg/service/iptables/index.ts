@@ -1,0 +1,3 @@
+export type { FrontendConflict } from './frontends.ts';
+export { serviceOwnership } from './service-ownership.ts';
+export { ServiceRules, type ServiceRulesOptions } from './service-rules.ts';
