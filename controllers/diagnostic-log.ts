@@ -1,0 +1,36 @@
+import type { Diagnostic } from '../pkg/api/index.ts';
+import type { Logger } from '../pkg/log/index.ts';
+
+/** One line for people: where, what object, which field, what is wrong. */
+export function diagnosticLine({ location, kind, namespace, name, field, message }: Diagnostic): string {
+  const where = location === undefined ? '' : `${location.file}:${location.line}:${location.column}: `;
+  const object = [kind, namespace === '' ? name : `${namespace}/${name}`]
+    .filter((part) => part !== '')
+    .join(' ');
+  return `${where}${[object, field].filter((part) => part !== '').join(': ')}${object + field === '' ? '' : ': '}${message}`;
+}
+
+/** Logs each diagnostic once for as long as it holds, and again should it come back. */
+export class DiagnosticLog {
+  readonly #log: Logger;
+  readonly #current = new Map<string, ReadonlySet<string>>();
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** All that is wrong with `origin` now. */
+  replace(origin: string, diagnostics: readonly Diagnostic[]): void {
+    const before = this.#current.get(origin) ?? new Set();
+    const now = new Set<string>();
+    for (const diagnostic of diagnostics) {
+      const line = diagnosticLine(diagnostic);
+      now.add(line);
+      if (before.has(line)) continue;
+      if (diagnostic.severity === 'error') this.#log.error(line);
+      else this.#log.warn(line);
+    }
+    if (now.size > 0) this.#current.set(origin, now);
+    else this.#current.delete(origin);
+  }
+}

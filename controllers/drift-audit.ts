@@ -1,0 +1,77 @@
+import type { Clock } from '../pkg/runtime/index.ts';
+import type { FamilySync } from './family-sync.ts';
+
+export interface DriftAuditOptions {
+  readonly clock: Clock;
+  readonly families: readonly FamilySync[];
+  /** A look at everything is at least this far apart, in milliseconds; farther when looking is expensive. */
+  readonly syncPeriodMs: number;
+  /** The kernel may not be as it was left: read, compare, repair. */
+  readonly onSuspicion: (reason: string) => void;
+  /** Looking failed; it will be tried again. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** A flush by somebody else shall be noticed within two seconds. */
+const glanceIntervalMs = 1500;
+/** Looking may take at most this share of the time. */
+const lookShare = 0.02;
+
+/**
+ * Watches for changes that others make: often where every flush leaves a trace, and from time to time at everything. It only
+ * raises suspicion; the sync loop reads, compares and repairs.
+ */
+export class DriftAudit {
+  readonly #options: DriftAuditOptions;
+  readonly #stop = new AbortController();
+  #nextLook: number;
+
+  constructor(options: DriftAuditOptions) {
+    this.#options = options;
+    this.#nextLook = options.clock.now() + options.syncPeriodMs;
+  }
+
+  /** Everything was read just now and found or made right; reading took this long, in milliseconds. */
+  looked(readMs: number): void {
+    const { clock, syncPeriodMs } = this.#options;
+    this.#nextLook = clock.now() + Math.max(syncPeriodMs, readMs / lookShare);
+  }
+
+  /** Runs until `stop`. */
+  async start(): Promise<void> {
+    const { clock, onError } = this.#options;
+    let pauseMs = glanceIntervalMs;
+    while (await this.#slept(pauseMs)) {
+      const start = clock.now();
+      try {
+        await this.#look();
+      } catch (error) {
+        onError(error);
+      }
+      pauseMs = Math.max(glanceIntervalMs, (clock.now() - start) / lookShare);
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Whether the time passed, and nobody asked to stop. */
+  #slept(ms: number): Promise<boolean> {
+    return this.#options.clock.sleep(ms, this.#stop.signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { clock, families, onSuspicion, syncPeriodMs } = this.#options;
+    if (clock.now() >= this.#nextLook) {
+      this.#nextLook = clock.now() + syncPeriodMs;
+      onSuspicion('it is time to compare everything');
+      return;
+    }
+    const missing = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
+    if (missing.includes(true)) onSuspicion('somebody else changed the rules');
+  }
+}

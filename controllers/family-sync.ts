@@ -1,0 +1,80 @@
+import type { ApplyReport, KernelWriter } from '../pkg/apply/index.ts';
+import { isEmptyPlan, type Plan, type RuleState } from '../pkg/kernel/index.ts';
+import { WeirError } from '../pkg/runtime/index.ts';
+
+export interface FamilyWrite {
+  readonly plan: Plan;
+  readonly report: ApplyReport;
+}
+
+/** Tables that Weir writes. */
+const tables = ['filter', 'nat'] as const;
+
+/** Brings one family's rules in the kernel to what they should be. After a failure it reads the kernel before it goes on. */
+export class FamilySync {
+  readonly state: RuleState;
+  readonly #writer: KernelWriter;
+  readonly #now: () => number;
+  /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
+  #unknown = true;
+  #hasWritten = false;
+
+  constructor(state: RuleState, writer: KernelWriter, now: () => number) {
+    this.state = state;
+    this.#writer = writer;
+    this.#now = now;
+  }
+
+  /** Forgets what is believed of the kernel: the next refresh reads it. */
+  invalidate(): void {
+    this.#unknown = true;
+  }
+
+  /**
+   * Reads the kernel where what it holds is not known; returns how long that took, in milliseconds. Throws what the writer throws,
+   * and WEIR_OTHER_PROXY when kube-proxy's chains have come back since Weir took them away.
+   */
+  async refresh(signal: AbortSignal): Promise<number | undefined> {
+    if (!this.#unknown) return undefined;
+    const start = this.#now();
+    const snapshot = await this.#writer.read(tables, { signal });
+    const chains = snapshot.tables.get('nat')?.chains.keys() ?? [];
+    if (this.#hasWritten && [...chains].some((name) => name.startsWith('KUBE-SEP-'))) {
+      const message = `another proxy writes ${this.state.family} Service rules (KUBE-SEP- chains came back)`;
+      throw new WeirError('WEIR_OTHER_PROXY', message);
+    }
+    this.state.replaceApplied(snapshot);
+    this.#unknown = false;
+    return this.#now() - start;
+  }
+
+  /** Writes the difference; `undefined` when there is none. Throws what the writer throws. */
+  async write(signal: AbortSignal): Promise<FamilyWrite | undefined> {
+    const plan = this.state.plan();
+    if (isEmptyPlan(plan)) return undefined;
+    try {
+      const report = await this.#writer.apply(plan, { signal });
+      this.state.applied(plan);
+      this.#hasWritten = true;
+      return { plan, report };
+    } catch (error) {
+      this.#unknown = true;
+      throw error;
+    }
+  }
+
+  /**
+   * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, and the
+   * first nat chain that packets meet. Whether something of ours is missing.
+   */
+  async glance(signal: AbortSignal): Promise<boolean> {
+    const [filter, prerouting] = await Promise.all([
+      this.#writer.readTable('filter', { signal }),
+      this.#writer.readChain('nat', 'PREROUTING', { signal }),
+    ]);
+    if (this.#unknown) return false;
+    this.state.replaceAppliedTable('filter', filter);
+    this.state.replaceAppliedBuiltin('nat', 'PREROUTING', prerouting);
+    return !isEmptyPlan(this.state.plan());
+  }
+}

@@ -1,0 +1,1 @@
+export { parseRuleConfig, parseRunConfig, type RuleConfig, type RunConfig } from './run-config.ts';
