@@ -1,0 +1,66 @@
+import type { ConnectSummary } from './first-packet.ts';
+import type { ChangeResult, InProcessResult } from './run-in-process.ts';
+
+export interface TableRow {
+  readonly backend: string;
+  readonly services: number;
+  readonly endpoints: number;
+  readonly fromNothingMs: number;
+  readonly residentMB: number;
+  readonly treePeakMB: number;
+  readonly parts: InProcessResult;
+  readonly through?: ConnectSummary;
+  readonly past?: ConnectSummary;
+}
+
+/** Aligned columns for people: milliseconds, for connects microseconds; `/ bare` is the tool alone on the same bytes. */
+export function printTable(rows: readonly TableRow[]): string {
+  const header = [
+    'backend',
+    'services',
+    'from nothing',
+    'decode',
+    'render+plan',
+    'write / bare',
+    'replaced p50,p99 / bare',
+    'added p50,p99 / bare',
+    'deleted p50,p99 / bare',
+    'connect µs p50,p99',
+    'past µs p50,p99',
+    'RSS MB',
+    'tree MB',
+    'resync CPU',
+    'read back',
+  ];
+  const cells = rows.map((row) => [
+    row.backend,
+    `${row.services}×${row.endpoints}`,
+    String(row.fromNothingMs),
+    String(row.parts.decodeMs),
+    String(row.parts.renderMs),
+    `${row.parts.writeMs} / ${row.parts.bareWriteMs}`,
+    change(row.parts.replaced),
+    change(row.parts.added),
+    change(row.parts.deleted),
+    connect(row.through),
+    connect(row.past),
+    String(row.residentMB),
+    String(row.treePeakMB),
+    String(row.parts.resyncCpuMs),
+    String(row.parts.readBackMs),
+  ]);
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ');
+  return [header, ...cells].map(line).join('\n');
+}
+
+function change({ p50, p99, bareP50, bareP99 }: ChangeResult): string {
+  return `${p50},${p99} / ${bareP50},${bareP99}`;
+}
+
+function connect(summary: ConnectSummary | undefined): string {
+  return summary === undefined ? '-' : `${summary.p50},${summary.p99}`;
+}
