@@ -1,0 +1,15 @@
+import type { CommandRunner } from '../../pkg/runtime/index.ts';
+
+/** The words that put a program into a network namespace; the program replaces them, so its process id is theirs. */
+export function namespacePrefix(name: string): readonly [string, ...string[]] {
+  return ['nsenter', `--net=/run/netns/${name}`, '--'];
+}
+
+/** A runner whose commands all run in the network namespace `name`. */
+export function inNamespace(runner: CommandRunner, name: string): CommandRunner {
+  const [file, ...prefix] = namespacePrefix(name);
+  return {
+    run: (command, signal) =>
+      runner.run({ ...command, file, args: [...prefix, command.file, ...command.args] }, signal),
+  };
+}
