@@ -1,15 +1,33 @@
+import { networkInterfaces } from 'node:os';
 import { createSysctl, type Sysctl, setUpBridges, sysctlNames } from '../pkg/apply/index.ts';
 import { Store } from '../pkg/cache/index.ts';
 import type { RunConfig } from '../pkg/config/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
-import { type Clock, type CommandRunner, type Supervisor, WeirError } from '../pkg/runtime/index.ts';
-import type { Source, SourceHandler } from '../pkg/source/index.ts';
+import {
+  type Clock,
+  type CommandRunner,
+  collectGarbage,
+  type Supervisor,
+  WeirError,
+} from '../pkg/runtime/index.ts';
+import {
+  type CniCache,
+  cniCacheFolders,
+  createCniCache,
+  type Source,
+  type SourceHandler,
+} from '../pkg/source/index.ts';
+import { closeAtBoot, readBootState } from './boot-guard.ts';
+import { BridgeFilter } from './bridge-filter.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import { DriftAudit } from './drift-audit.ts';
 import { type Kernel, openKernel } from './families.ts';
 import { interfaceAddresses } from './interface-addresses.ts';
 import { claimNode, type NodeClaim } from './node-claim.ts';
+import { nodeDiagnostics } from './node-diagnostic.ts';
 import { otherProxyPorts } from './other-proxy.ts';
+import { PolicyController } from './policy-controller.ts';
+import { PolicyFollowUp } from './policy-follow-up.ts';
 import { ServiceController } from './service-controller.ts';
 import { SyncLoop } from './sync-loop.ts';
 
@@ -31,6 +49,9 @@ export class Agent {
   readonly #stop = new AbortController();
   readonly #store = new Store();
   readonly #sysctl: Sysctl = createSysctl();
+  #bridges: BridgeFilter | undefined;
+  #cni: CniCache | undefined;
+  #followUp: PolicyFollowUp | undefined;
   #loop: SyncLoop | undefined;
   #audit: DriftAudit | undefined;
   #claim: NodeClaim | undefined;
@@ -43,14 +64,18 @@ export class Agent {
 
   /** Resolves when everything runs; throws when Weir can't work here. */
   async start(): Promise<void> {
-    const { config, source, commands, clock, log, supervisor } = this.#options;
-    const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
-    await this.#setUpNode(kernel);
-    await this.#waitForOtherProxy();
+    const { source, supervisor } = this.#options;
+    this.#cni = this.#createCniCache();
+    const [kernel] = await Promise.all([
+      this.#prepareKernel(),
+      source.start(this.#handler()),
+      this.#cni.start(),
+    ]);
     const loop = await this.#createLoop(kernel);
     this.#loop = loop;
-    await source.start(this.#handler(loop));
     if (this.#stop.signal.aborted) return;
+    // What was read is decoded: the texts and raw objects are garbage now.
+    collectGarbage();
     supervisor.watch('sync loop', loop.start());
     if (this.#audit !== undefined) supervisor.watch('drift audit', this.#audit.start());
   }
@@ -59,7 +84,8 @@ export class Agent {
   async stop(deadlineMs: number): Promise<void> {
     this.#stop.abort(new Error('stopped'));
     this.#audit?.stop();
-    await this.#options.source.stop();
+    this.#followUp?.stop();
+    await Promise.all([this.#options.source.stop(), this.#cni?.stop()]);
     const finished = (await this.#loop?.stop(deadlineMs)) ?? true;
     this.#claim?.release();
     if (!finished)
@@ -76,12 +102,30 @@ export class Agent {
       states: families.map((family) => family.state),
       interfaceAddresses,
     });
+    const policies = new PolicyController({
+      store: this.#store,
+      config,
+      states: families.map((family) => family.state),
+      cniResults: () => this.#cni?.results() ?? [],
+    });
+    const followUp = new PolicyFollowUp({
+      policies,
+      families: families.map((family) => family.state.family),
+      established: config.policyEstablished,
+      stateDir: config.policyClosedStart === 'boot' ? config.stateDir : undefined,
+      commands: this.#options.commands,
+      clock,
+      log,
+      nodeAddresses: interfaceAddresses,
+    });
+    this.#followUp = followUp;
     const conflicts = new DiagnosticLog(log);
     const loop = new SyncLoop({
       clock,
       log,
       store: this.#store,
       services,
+      policies,
       families,
       minSyncPeriodMs: config.iptablesMinSyncPeriod,
       mayWrite: () => !this.#otherProxy,
@@ -89,7 +133,9 @@ export class Agent {
       onSynced: async (readMs) => {
         if (readMs !== undefined) this.#audit?.looked(readMs);
         conflicts.replace('addresses', services.conflictDiagnostics());
-        await this.#afterSync(services);
+        conflicts.replace('node', nodeDiagnostics(this.#store, config.nodeName));
+        await followUp.synced(policies.localRanges(services.podCIDRs));
+        await this.#afterSync(services, readMs !== undefined);
       },
     });
     this.#audit = new DriftAudit({
@@ -102,14 +148,17 @@ export class Agent {
     return loop;
   }
 
-  async #afterSync(services: ServiceController): Promise<void> {
+  async #afterSync(services: ServiceController, hasRead: boolean): Promise<void> {
     // Only behind the guard that the rules just got: else neighbours could reach the node's loopback (CVE-2020-8558).
     if (services.servesLocalhostNodePorts) await this.#sysctl.ensure(sysctlNames.routeLocalnet, '1');
-    if (!this.#ready) this.#options.log.info('ready: every Service is in the kernel');
+    const bridgesAreRight = hasRead || !this.#ready ? await this.#bridges?.ensure() : undefined;
+    if (this.#ready || bridgesAreRight === false) return;
     this.#ready = true;
+    this.#options.log.info('ready: every Service is in the kernel');
+    collectGarbage();
   }
 
-  #handler(loop: SyncLoop): SourceHandler {
+  #handler(): SourceHandler {
     const store = this.#store;
     const diagnostics = new DiagnosticLog(this.#options.log);
     return {
@@ -121,14 +170,55 @@ export class Agent {
       },
       synced: () => store.markSynced(),
       diagnostics: (origin, list) => diagnostics.replace(origin, list),
-      settled: () => loop.run(),
+      settled: () => this.#loop?.run(),
     };
+  }
+
+  async #prepareKernel(): Promise<Kernel> {
+    const { config, commands, clock, log } = this.#options;
+    const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
+    await this.#setUpNode(kernel);
+    await this.#closeAtBoot(kernel);
+    await this.#waitForOtherProxy();
+    return kernel;
+  }
+
+  /** Policies hold from the first packet of the node on, although nobody knows yet what they say. */
+  async #closeAtBoot({ families }: Kernel): Promise<void> {
+    const { config, log } = this.#options;
+    if (config.policyClosedStart !== 'boot') return;
+    const state = await readBootState(config.stateDir);
+    if (state === undefined) return;
+    const closed = await closeAtBoot(families, state, this.#stop.signal);
+    if (closed.length > 0)
+      log.info(`${closed.join(' and ')} pod ranges are closed until the policies are known`);
+  }
+
+  #createCniCache(): CniCache {
+    const { config, clock, log } = this.#options;
+    const { cniCacheDir } = config;
+    return createCniCache({
+      folders: cniCacheDir === undefined ? cniCacheFolders : [cniCacheDir],
+      clock,
+      onChange: () => this.#loop?.run(),
+      onProblem: (problem) => {
+        if (problem === undefined) log.info('the CNI result cache can be read again');
+        else if (cniCacheDir === undefined) log.debug(problem);
+        else log.warn(problem);
+      },
+    });
   }
 
   async #setUpNode({ tools }: Kernel): Promise<void> {
     const { config, commands, log } = this.#options;
     const families = tools.families.map((family) => family.family);
-    for (const problem of await setUpBridges(this.#sysctl, commands, families)) log.debug(problem);
+    this.#bridges = new BridgeFilter({
+      setUp: () => setUpBridges(this.#sysctl, commands, families),
+      localPods: () => this.#store.list('Pod').filter((pod) => pod.nodeName === config.nodeName),
+      interfaces: networkInterfaces,
+      log,
+    });
+    for (const problem of await this.#bridges.prepare()) log.debug(problem);
     if (config.conntrackTcpBeLiberal) await this.#sysctl.ensure(sysctlNames.tcpBeLiberal, '1');
   }
 

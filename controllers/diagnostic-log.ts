@@ -27,10 +27,23 @@ export class DiagnosticLog {
       const line = diagnosticLine(diagnostic);
       now.add(line);
       if (before.has(line)) continue;
-      if (diagnostic.severity === 'error') this.#log.error(line);
-      else this.#log.warn(line);
+      this.#write(diagnostic.severity, line);
     }
     if (now.size > 0) this.#current.set(origin, now);
     else this.#current.delete(origin);
+  }
+
+  #write(severity: Diagnostic['severity'], line: string): void {
+    switch (severity) {
+      case 'error':
+        this.#log.error(line);
+        break;
+      case 'warning':
+        this.#log.warn(line);
+        break;
+      case 'hint':
+        this.#log.info(line);
+        break;
+    }
   }
 }

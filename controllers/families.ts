@@ -3,8 +3,8 @@ import type { RuleConfig } from '../pkg/config/index.ts';
 import { RuleState } from '../pkg/kernel/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
 import type { Clock, CommandRunner } from '../pkg/runtime/index.ts';
-import { serviceOwnership } from '../pkg/service/iptables/index.ts';
 import { FamilySync } from './family-sync.ts';
+import { ruleOwnership } from './rule-ownership.ts';
 
 export interface Kernel {
   readonly tools: DetectedTools;
@@ -23,7 +23,7 @@ export async function openKernel(
   log.info(`iptables backend: ${tools.backend}, because ${tools.because}`);
   const families = tools.families.map((family) => {
     const context = { tools: family, commands, clock, onContention: (message: string) => log.warn(message) };
-    const state = new RuleState(family.family, serviceOwnership(family.family));
+    const state = new RuleState(family.family, ruleOwnership(family.family));
     return new FamilySync(state, new KernelWriter(context), () => clock.now());
   });
   return { tools, families };

@@ -1,5 +1,7 @@
 import type { ApplyReport, KernelWriter } from '../pkg/apply/index.ts';
-import { isEmptyPlan, type Plan, type RuleState } from '../pkg/kernel/index.ts';
+
+import { type ChainName, isEmptyPlan, type Plan, RuleState } from '../pkg/kernel/index.ts';
+import { isPolicyChain } from '../pkg/policy/iptables/index.ts';
 import { WeirError } from '../pkg/runtime/index.ts';
 
 export interface FamilyWrite {
@@ -38,14 +40,33 @@ export class FamilySync {
     if (!this.#unknown) return undefined;
     const start = this.#now();
     const snapshot = await this.#writer.read(tables, { signal });
-    const chains = snapshot.tables.get('nat')?.chains.keys() ?? [];
-    if (this.#hasWritten && [...chains].some((name) => name.startsWith('KUBE-SEP-'))) {
+    const chains = [...(snapshot.tables.get('nat')?.chains.keys() ?? [])];
+    if (this.#hasWritten && chains.some((name) => this.#hasComeBack(name))) {
       const message = `another proxy writes ${this.state.family} Service rules (KUBE-SEP- chains came back)`;
       throw new WeirError('WEIR_OTHER_PROXY', message);
     }
     this.state.replaceApplied(snapshot);
     this.#unknown = false;
     return this.#now() - start;
+  }
+
+  /** A chain of kube-proxy's that was gone. One that somebody else refers to could not be deleted and has been there all along. */
+  #hasComeBack(chain: ChainName): boolean {
+    return chain.startsWith('KUBE-SEP-') && this.state.appliedChain('nat', chain) === undefined;
+  }
+
+  /**
+   * Writes policy rules of somebody else's making, unless the kernel has policy rules of Weir already; the first sync finds
+   * them and puts its own in their place. Whether it wrote.
+   */
+  async writeBeforeFirstSync(fill: (state: RuleState) => void, signal: AbortSignal): Promise<boolean> {
+    const filter = await this.#writer.readTable('filter', { signal });
+    if ([...(filter?.chains.keys() ?? [])].some((chain) => isPolicyChain('filter', chain))) return false;
+    const state = new RuleState(this.state.family, { chain: () => 'foreign', set: () => false });
+    state.replaceAppliedTable('filter', filter);
+    fill(state);
+    await this.#writer.apply(state.plan(), { signal });
+    return true;
   }
 
   /** Writes the difference; `undefined` when there is none. Throws what the writer throws. */

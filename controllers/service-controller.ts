@@ -68,6 +68,11 @@ export class ServiceController {
     return changed.length;
   }
 
+  /** Pod ranges that the Node object names. */
+  get podCIDRs(): readonly string[] {
+    return this.#view?.podCIDRs ?? [];
+  }
+
   /** Whether node ports answer on 127.0.0.1, so that the node must route loopback addresses. */
   get servesLocalhostNodePorts(): boolean {
     return this.#view !== undefined && servesLocalhostNodePorts(this.#nodePortOptions(), this.#view, 'IPv4');
@@ -136,11 +141,10 @@ export class ServiceController {
   /** What the store says of a Service; `undefined` when that is what it said last time. */
   #changedInput(name: NamespacedName): ServiceInput | undefined {
     const { store } = this.#options;
-    const [namespace = '', serviceName = ''] = name.split('/');
     const before = this.#inputs.get(name);
     const input = {
       name,
-      service: store.get('Service', namespace, serviceName),
+      service: store.byName('Service', name),
       slices: store.slicesOf(name),
     };
     if (before !== undefined && sameInput(before, input)) return undefined;

@@ -2,11 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { findSandbox, runInvocation, sandboxed, sandboxVariable } from '../test/support/sandbox.ts';
 import { BenchNode } from './bench/bench-node.ts';
-import { benchServices } from './bench/cluster.ts';
+import { benchServices, clusterObjects } from './bench/cluster.ts';
 import { connectTimes, summarise } from './bench/first-packet.ts';
+import { benchPolicies } from './bench/policies.ts';
 import { runInProcess } from './bench/run-in-process.ts';
 import { round } from './bench/statistics.ts';
-import { printTable, type TableRow as Row } from './bench/table.ts';
+import { printPolicyTable, printTable, type TableRow as Row } from './bench/table.ts';
 import { build } from './build.ts';
 
 const usage = `npm run bench [-- OPTIONS]
@@ -50,7 +51,7 @@ async function benchBackend(backend: string, { services: sizes }: Options): Prom
     console.error(`${backend}: ${services} Services × ${endpoints} endpoints`);
     const cluster = benchServices(services, endpoints);
     const parts = runInProcess(root, backend, services, endpoints);
-    const node = new BenchNode(`b${services}`, cluster);
+    const node = new BenchNode(`b${services}`, clusterObjects(cluster));
     const started = await node.start(`${root}dist/weir.js`, backend);
     await node.listen();
     const row = {
@@ -91,9 +92,14 @@ async function main(words: readonly string[]): Promise<void> {
   const options = parseOptions(words);
   const rows: Row[] = [];
   for (const backend of options.backends) rows.push(...(await benchBackend(backend, options)));
+  const policies = [];
+  for (const backend of options.backends) policies.push(await benchPolicies(root, backend));
   const kernel = execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim();
-  console.log(printTable(rows));
-  writeFileSync(options.json, `${JSON.stringify({ kernel, node: process.version, rows }, undefined, 2)}\n`);
+  console.log(`${printTable(rows)}\n\n${printPolicyTable(policies)}`);
+  writeFileSync(
+    options.json,
+    `${JSON.stringify({ kernel, node: process.version, rows, policies }, undefined, 2)}\n`,
+  );
   console.log(`written to ${options.json}`);
 }
 

@@ -24,7 +24,12 @@ export async function build(): Promise<void> {
     define: { 'process.env.WEIR_VERSION': JSON.stringify(manifest.version) },
     banner: {
       js: [
-        '#!/usr/bin/env node',
+        // Young objects in a small space: a big cluster's start would otherwise double the memory of the process.
+        '#!/usr/bin/env -S node --max-semi-space-size=4',
+        'if (Number.parseInt(process.versions.node, 10) < 24) {',
+        '  process.stderr.write(`error: weir needs Node.js 24 or newer, this is ${process.versions.node}\\n`);',
+        '  process.exit(1);',
+        '}',
         "import { createRequire as createRequireForBundle } from 'node:module';",
         'const require = createRequireForBundle(import.meta.url);',
       ].join('\n'),

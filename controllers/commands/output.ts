@@ -4,5 +4,6 @@ export interface Output {
   write(text: string): void;
   /** What a person should know besides, for standard error. */
   warn(text: string): void;
-  readonly isTerminal: boolean;
+  /** Whether results may carry colours: only on a terminal, and not when NO_COLOR asks for none. */
+  readonly isColoured: boolean;
 }

@@ -1,74 +1,106 @@
+import type { Diagnostic } from '../../pkg/api/index.ts';
 import { createSysctl, detectBackend, readKernel, sysctlNames } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
-import { parseRuleConfig, type RuleConfig } from '../../pkg/config/index.ts';
+import {
+  configWarnings,
+  type Flags,
+  type PlanConfig,
+  parsePlanConfig,
+  type RuleConfig,
+} from '../../pkg/config/index.ts';
 import { type KernelSnapshot, RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
-import { serviceOwnership } from '../../pkg/service/iptables/index.ts';
+import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
 import { createManifestSource } from '../../pkg/source/index.ts';
 import { diagnosticLine } from '../diagnostic-log.ts';
 import { interfaceAddresses } from '../interface-addresses.ts';
+import { nodeDiagnostics } from '../node-diagnostic.ts';
+import { PolicyController } from '../policy-controller.ts';
+import { ruleOwnership } from '../rule-ownership.ts';
 import { ServiceController } from '../service-controller.ts';
+import { existingTables } from './existing-tables.ts';
+import { countChanges, type ExplainedPlan } from './explained-plan.ts';
 import type { Output } from './output.ts';
-import { countChanges, type ExplainedPlan, painter, planAsJson, printPlan } from './print-plan.ts';
+import { painter } from './paint.ts';
+import { planAsJson } from './plan-as-json.ts';
+import { printPlans } from './print-plan.ts';
+import { requireConfig } from './require-config.ts';
 import { readSavedRules } from './saved-rules.ts';
 
 export interface PlanCommand {
-  readonly flags: Readonly<Record<string, unknown>>;
-  /** Files with saved rules, in place of the running kernel. */
-  readonly against: readonly string[];
-  readonly format: 'text' | 'json';
+  readonly flags: Flags;
   readonly output: Output;
 }
 
+/** What the rules depend on besides objects and configuration: the node itself, or what is known of one that is elsewhere. */
+interface PlannedNode {
+  readonly kernels: ReadonlyMap<Family, KernelSnapshot>;
+  readonly tcpBeLiberal: boolean;
+  readonly interfaceAddresses: (store: Store) => readonly string[];
+}
+
 /** `weir plan`: the difference between what should be and what is. Writes nothing. Returns 0 for no change, 2 for changes. */
-export async function plan({ flags, against, format, output }: PlanCommand): Promise<number> {
-  const parsed = parseRuleConfig(flags);
-  if ('errors' in parsed) throw new WeirError('WEIR_BAD_FLAG', parsed.errors.join('; '));
-  const kernels = against.length > 0 ? await savedKernels(against) : await runningKernel(parsed.config);
-  const states = [...kernels].map(([family, snapshot]) => {
-    const state = new RuleState(family, serviceOwnership(family));
+export async function plan({ flags, output }: PlanCommand): Promise<number> {
+  const config = requireConfig(parsePlanConfig(flags));
+  const warn = (line: string): void => output.warn(`warning: ${line}\n`);
+  for (const warning of configWarnings(config)) warn(warning);
+  const store = await readManifests(config, output);
+  const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, warn);
+  const states = [...node.kernels].map(([family, snapshot]) => {
+    const state = new RuleState(family, ruleOwnership(family));
     state.replaceApplied(snapshot);
     return state;
   });
-  const services = await desiredServices(parsed.config, states, output);
+  const services = new ServiceController({
+    store,
+    config,
+    tcpBeLiberal: node.tcpBeLiberal,
+    states,
+    interfaceAddresses: () => node.interfaceAddresses(store),
+  });
+  const dirty = store.takeDirty();
+  services.update(dirty);
+  const policies = new PolicyController({
+    store,
+    config,
+    states,
+    cniResults: () => [],
+  });
+  policies.update(dirty, services.podCIDRs);
+  tell(output, [
+    ...nodeDiagnostics(store, config.nodeName),
+    ...services.conflictDiagnostics(),
+    ...policies.hints(),
+  ]);
   const owners = services.chainOwners();
   const plans = states.map((state): ExplainedPlan => ({ plan: state.plan(), state, owners }));
   const changes = plans.reduce((sum, explained) => sum + countChanges(explained), 0);
-  if (format === 'json') {
-    output.write(`${JSON.stringify({ changes, families: plans.map(planAsJson) }, undefined, 2)}\n`);
-  } else {
-    const paint = painter(output.isTerminal);
-    for (const explained of plans) output.write(`${printPlan(explained, paint)}\n`);
-  }
+  if (config.output === 'text') output.write(printPlans(plans, painter(output.isColoured)));
+  else output.write(`${JSON.stringify({ changes, families: plans.map(planAsJson) }, undefined, 2)}\n`);
   return changes === 0 ? 0 : 2;
 }
 
-async function savedKernels(files: readonly string[]): Promise<ReadonlyMap<Family, KernelSnapshot>> {
-  const kernels = new Map<Family, KernelSnapshot>();
-  for (const file of files) {
-    const { family, snapshot } = await readSavedRules(file);
-    if (kernels.has(family))
-      throw new WeirError('WEIR_BAD_FLAG', `--against: two files with ${family} rules`);
-    kernels.set(family, snapshot);
-  }
-  return kernels;
+/** The addresses of another node's interfaces are not known; those of its Node object are. */
+async function savedNode(config: PlanConfig): Promise<PlannedNode> {
+  return {
+    kernels: await readSavedRules(config.against),
+    tcpBeLiberal: config.conntrackTcpBeLiberal,
+    interfaceAddresses: (store) => store.get('Node', '', config.nodeName)?.addresses ?? [],
+  };
 }
 
-async function runningKernel(config: RuleConfig): Promise<ReadonlyMap<Family, KernelSnapshot>> {
+async function thisNode(config: RuleConfig, warn: (line: string) => void): Promise<PlannedNode> {
   const commands = createCommandRunner();
-  const { families } = await detectBackend({ commands, choice: config.iptablesBackend });
+  const { families, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
+  for (const warning of warnings) warn(warning);
   const kernels = new Map<Family, KernelSnapshot>();
   for (const tools of families)
-    kernels.set(tools.family, await readKernel(commands, tools, ['filter', 'nat']));
-  return kernels;
+    kernels.set(tools.family, await readKernel(commands, tools, await existingTables(tools)));
+  const liberal = (await createSysctl().read(sysctlNames.tcpBeLiberal)) ?? '0';
+  return { kernels, tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0', interfaceAddresses };
 }
 
-async function desiredServices(
-  config: RuleConfig,
-  states: readonly RuleState[],
-  output: Output,
-): Promise<ServiceController> {
+async function readManifests(config: RuleConfig, output: Output): Promise<Store> {
   const store = new Store();
   const source = createManifestSource({ path: config.manifests, clock: systemClock });
   await source.start({
@@ -79,17 +111,15 @@ async function desiredServices(
       store.remove(kind, namespace, name);
     },
     synced: () => store.markSynced(),
-    diagnostics: (_, list) => {
-      for (const diagnostic of list) output.warn(`${diagnostic.severity}: ${diagnosticLine(diagnostic)}\n`);
-    },
+    diagnostics: (_, list) => tell(output, list),
     settled: () => undefined,
   });
   await source.stop();
-  const tcpBeLiberal =
-    config.conntrackTcpBeLiberal || (await createSysctl().read(sysctlNames.tcpBeLiberal)) === '1';
-  const services = new ServiceController({ store, config, tcpBeLiberal, states, interfaceAddresses });
-  services.update(store.takeDirty());
-  for (const conflict of services.conflictDiagnostics())
-    output.warn(`warning: ${diagnosticLine(conflict)}\n`);
-  return services;
+  return store;
+}
+
+/** Both families may have the same to say. */
+function tell(output: Output, diagnostics: readonly Diagnostic[]): void {
+  const lines = diagnostics.map((diagnostic) => `${diagnostic.severity}: ${diagnosticLine(diagnostic)}\n`);
+  for (const line of new Set(lines)) output.warn(line);
 }

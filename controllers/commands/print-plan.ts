@@ -1,103 +1,143 @@
-import { styleText } from 'node:util';
-import type { ChainName, Plan, RuleState, TableName } from '../../pkg/kernel/index.ts';
+import type { Plan } from '../../pkg/kernel/index.ts';
+import { appliedRules, countMembers, type ExplainedPlan, ownerOf, splitRules } from './explained-plan.ts';
+import type { Paint } from './paint.ts';
+import { takeOverReport } from './take-over-report.ts';
 
-/** A plan with all that is needed to explain it. */
-export interface ExplainedPlan {
-  readonly plan: Plan;
-  readonly state: RuleState;
-  /** For which service port each per-service chain is. */
-  readonly owners: ReadonlyMap<string, string>;
+/** Of longer lists people see only the beginning; the JSON output has all of it. */
+const shown = { members: 10, rules: 12, deletedChains: 3 } as const;
+
+/** What belongs together: one Service's lines under its name, or those of no Service in particular. */
+type Groups = ReadonlyMap<string, readonly string[]>;
+
+/** The plans for people: `+` comes, `-` goes, `~` changes; what it amounts to at the end, where a terminal shows it. */
+export function printPlans(plans: readonly ExplainedPlan[], paint: Paint): string {
+  const parts = plans.flatMap((explained) => planLines(explained, paint));
+  return `${[...parts, ...plans.flatMap((explained) => summaryLines(explained, paint))].join('\n')}\n`;
 }
 
-export type Paint = (style: 'green' | 'red' | 'yellow' | 'bold' | 'dim', text: string) => string;
-
-/** Colours for a terminal, plain text for everything else. */
-export function painter(isTerminal: boolean): Paint {
-  return (style, text) => (isTerminal ? styleText(style, text, { validateStream: false }) : text);
-}
-
-/** How many objects of the kernel the plan touches. */
-export function countChanges({ plan }: ExplainedPlan): number {
-  const members = [...plan.addMembers, ...plan.removeMembers].reduce(
-    (sum, change) => sum + change.members.length,
-    0,
-  );
-  return (
-    plan.createSets.length +
-    plan.destroySets.length +
-    plan.writeChains.length +
-    plan.deleteChains.length +
-    plan.jumps.length +
-    members
-  );
-}
-
-/** The plan for people: `+` comes, `-` goes, `~` changes; a summary at the end. */
-export function printPlan(explained: ExplainedPlan, paint: Paint): string {
+function planLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
   const { plan } = explained;
-  const lines = [...setLines(plan, paint), ...chainLines(explained, paint), ...jumpLines(plan, paint)];
-  const title = paint('bold', plan.family);
-  return lines.length === 0
-    ? `${title}: no change`
-    : [title, ...lines.map((line) => `  ${line}`), '', summary(explained)].join('\n');
+  const general = [...setLines(plan, paint), ...jumpLines(plan, paint)];
+  const groups = serviceGroups(explained, paint);
+  const unowned = groups.get('') ?? [];
+  const services = [...groups].filter(([name]) => name !== '').toSorted(byName);
+  if (general.length + groups.size === 0) return [];
+  return [
+    paint('bold', plan.family),
+    ...[...general, ...unowned].map((line) => `  ${line}`),
+    ...services.flatMap(([name, lines]) => [
+      `  ${paint('bold', `Service ${name}`)}`,
+      ...lines.map((line) => `    ${line}`),
+    ]),
+    '',
+  ];
 }
 
-function summary(explained: ExplainedPlan): string {
+function summaryLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
   const { plan } = explained;
   const added = plan.writeChains.filter((chain) => chain.isNew).length;
-  const parts = [
-    [added, 'chains to add'],
-    [plan.writeChains.length - added, 'to change'],
-    [plan.deleteChains.length, 'to delete'],
-    [plan.jumps.filter((jump) => jump.kind === 'insert').length, 'jumps to insert'],
-    [plan.addMembers.reduce((sum, change) => sum + change.members.length, 0), 'set members to add'],
-    [plan.removeMembers.reduce((sum, change) => sum + change.members.length, 0), 'to remove'],
+  const counts = [
+    [plan.createSets.length, 'set', 'to create'],
+    [plan.destroySets.length, 'set', 'to destroy'],
+    [countMembers(plan.addMembers), 'set member', 'to add'],
+    [countMembers(plan.removeMembers), 'set member', 'to remove'],
+    [added, 'chain', 'to add'],
+    [plan.writeChains.length - added, 'chain', 'to change'],
+    [plan.deleteChains.length, 'chain', 'to delete'],
+    [plan.jumps.filter((jump) => jump.kind === 'insert').length, 'jump', 'to insert'],
+    [plan.jumps.filter((jump) => jump.kind === 'delete').length, 'jump', 'to delete'],
   ] as const;
-  return `${plan.family}: ${parts.map(([count, what]) => `${count} ${what}`).join(', ')}.`;
+  const words = counts
+    .filter(([count]) => count > 0)
+    .map(([count, what, change]) => `${count} ${what}${count === 1 ? '' : 's'} ${change}`);
+  if (words.length === 0) return [`${paint('bold', plan.family)}: no change`];
+  return [
+    `${paint('bold', plan.family)}: ${words.join(', ')}`,
+    ...takeOverReport(explained).map((line) => `  ${line}`),
+  ];
 }
 
 function* setLines(plan: Plan, paint: Paint): Generator<string> {
   for (const spec of plan.createSets) yield paint('green', `+ set ${spec.name} (${spec.type})`);
   const sets = new Set([...plan.addMembers, ...plan.removeMembers].map((change) => change.set));
   for (const set of [...sets].toSorted()) {
-    yield `~ set ${set}`;
-    for (const change of plan.removeMembers.filter((one) => one.set === set)) {
-      for (const member of change.members) yield paint('red', `    - ${member}`);
-    }
-    for (const change of plan.addMembers.filter((one) => one.set === set)) {
-      for (const member of change.members) yield paint('green', `    + ${member}`);
-    }
+    yield paint('yellow', `~ set ${set}`);
+    const of = (changes: Plan['addMembers']): readonly string[] =>
+      changes.flatMap((change) => (change.set === set ? change.members : []));
+    yield* folded(of(plan.removeMembers), '-', shown.members, 'members', paint);
+    yield* folded(of(plan.addMembers), '+', shown.members, 'members', paint);
   }
   for (const name of plan.destroySets) yield paint('red', `- set ${name}`);
-}
-
-function* chainLines({ plan, state, owners }: ExplainedPlan, paint: Paint): Generator<string> {
-  const whose = (name: ChainName): string => {
-    const owner = owners.get(name);
-    return owner === undefined ? '' : paint('dim', ` (${owner})`);
-  };
-  for (const { table, name, rules, isNew } of plan.writeChains) {
-    const title = `${isNew ? '+' : '~'} chain ${table} ${name}`;
-    yield (isNew ? paint('green', title) : paint('yellow', title)) + whose(name);
-    for (const { sign, rule } of ruleDifference(appliedRules(state, table, name), splitRules(rules))) {
-      yield paint(sign === '+' ? 'green' : 'red', `    ${sign} ${rule}`);
-    }
-  }
-  for (const { table, name } of plan.deleteChains) yield paint('red', `- chain ${table} ${name}`);
 }
 
 function* jumpLines(plan: Plan, paint: Paint): Generator<string> {
   for (const { kind, table, builtin, rule, reason } of plan.jumps) {
     const line = `${kind === 'insert' ? '+' : '-'} jump ${table} ${builtin}: ${rule}`;
-    yield paint(kind === 'insert' ? 'green' : 'red', line) + paint('dim', ` (was ${reason})`);
+    yield paint(kind === 'insert' ? 'green' : 'red', line) + paint('dim', ` (${reason})`);
   }
 }
 
-/** Rules that go, then rules that come; a rule that only moved shows as both. */
+function serviceGroups(explained: ExplainedPlan, paint: Paint): Groups {
+  const { plan } = explained;
+  const groups = new Map<string, string[]>();
+  const put = (owner: string | undefined, lines: Iterable<string>): void => {
+    const group = groups.get(owner ?? '') ?? [];
+    groups.set(owner ?? '', group);
+    group.push(...lines);
+  };
+  for (const chain of plan.writeChains)
+    put(ownerOf(explained, chain.table, chain.name), chainLines(explained, chain, paint));
+  const deleted = Map.groupBy(
+    plan.deleteChains,
+    (chain) => ownerOf(explained, chain.table, chain.name) ?? '',
+  );
+  for (const [owner, chains] of deleted) put(owner, deletedChainLines(chains, paint));
+  return groups;
+}
+
+function* chainLines(
+  explained: ExplainedPlan,
+  { table, name, rules, isNew }: Plan['writeChains'][number],
+  paint: Paint,
+): Generator<string> {
+  yield isNew ? paint('green', `+ chain ${table} ${name}`) : paint('yellow', `~ chain ${table} ${name}`);
+  const difference = ruleDifference(appliedRules(explained, table, name), splitRules(rules));
+  yield* folded(difference.removed, '-', shown.rules, 'rules', paint);
+  yield* folded(difference.added, '+', shown.rules, 'rules', paint);
+}
+
+/** kube-proxy has a chain for each endpoint: many of them are one line. */
+function* deletedChainLines(chains: Plan['deleteChains'], paint: Paint): Generator<string> {
+  const kinds = Map.groupBy(
+    chains,
+    ({ table, name }) => `${table} ${/^[A-Z]+-[A-Z]+-/.exec(name)?.[0] ?? name}`,
+  );
+  for (const [kind, alike] of kinds) {
+    if (alike.length > shown.deletedChains) yield paint('red', `- ${alike.length} chains ${kind}…`);
+    else for (const { table, name } of alike) yield paint('red', `- chain ${table} ${name}`);
+  }
+}
+
+function* folded(
+  items: readonly string[],
+  sign: '+' | '-',
+  limit: number,
+  what: string,
+  paint: Paint,
+): Generator<string> {
+  const style = sign === '+' ? 'green' : 'red';
+  // One line instead of one left out saves nothing.
+  const some = items.length <= limit + 1 ? items : items.slice(0, limit);
+  for (const item of some) yield paint(style, `    ${sign} ${item}`);
+  const more = items.length - some.length;
+  if (more > 0) yield paint(style, `    ${sign} … and ${more} more ${what} (--output json shows all)`);
+}
+
+/** What goes and what comes between the rules that both begin with and those that both end with. */
 export function ruleDifference(
   before: readonly string[],
   after: readonly string[],
-): readonly { readonly sign: '+' | '-'; readonly rule: string }[] {
+): { readonly removed: readonly string[]; readonly added: readonly string[] } {
   let start = 0;
   while (start < before.length && start < after.length && before[start] === after[start]) start += 1;
   let end = 0;
@@ -108,37 +148,9 @@ export function ruleDifference(
   ) {
     end += 1;
   }
-  return [
-    ...before.slice(start, before.length - end).map((rule) => ({ sign: '-', rule }) as const),
-    ...after.slice(start, after.length - end).map((rule) => ({ sign: '+', rule }) as const),
-  ];
+  return { removed: before.slice(start, before.length - end), added: after.slice(start, after.length - end) };
 }
 
-/** The plan for programs. */
-export function planAsJson({ plan, state, owners }: ExplainedPlan): Readonly<Record<string, unknown>> {
-  return {
-    family: plan.family,
-    createSets: plan.createSets,
-    addMembers: plan.addMembers,
-    writeChains: plan.writeChains.map(({ table, name, rules, isNew }) => ({
-      table,
-      name,
-      owner: owners.get(name) ?? null,
-      isNew,
-      before: appliedRules(state, table, name),
-      after: splitRules(rules),
-    })),
-    jumps: plan.jumps,
-    removeMembers: plan.removeMembers,
-    deleteChains: plan.deleteChains,
-    destroySets: plan.destroySets,
-  };
-}
-
-function appliedRules(state: RuleState, table: TableName, name: ChainName): readonly string[] {
-  return splitRules(state.appliedChain(table, name) ?? '');
-}
-
-function splitRules(rules: string): readonly string[] {
-  return rules === '' ? [] : rules.split('\n');
+function byName(a: readonly [string, unknown], b: readonly [string, unknown]): number {
+  return a[0] < b[0] ? -1 : 1;
 }

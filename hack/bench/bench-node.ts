@@ -2,7 +2,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BenchService, clusterJson } from './cluster.ts';
+import { listJson } from './cluster.ts';
+import { firstConnectMs } from './first-packet.ts';
+import { policedClient } from './policy-cluster.ts';
 import { peakOfTree, residentBytes } from './process-memory.ts';
 
 /** A node with a client in front and all pods behind it: three network namespaces in a row. */
@@ -14,12 +16,12 @@ export class BenchNode {
   #weir: ChildProcess | undefined;
   #listener: ChildProcess | undefined;
 
-  constructor(name: string, services: readonly BenchService[]) {
+  constructor(name: string, objects: readonly object[]) {
     this.namespace = `${name}-node`;
     this.client = `${name}-client`;
     this.#server = `${name}-server`;
     this.#folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
-    writeFileSync(join(this.#folder, 'cluster.json'), clusterJson(services));
+    writeFileSync(join(this.#folder, 'cluster.json'), listJson(objects));
     const script = `
       ip netns add ${this.client}; ip netns add ${this.namespace}; ip netns add ${this.#server}
       for n in ${this.client} ${this.namespace} ${this.#server}; do ip -n $n link set lo up; done
@@ -42,10 +44,19 @@ export class BenchNode {
     program: string,
     backend: string,
   ): Promise<{ readyMs: number; residentMB: number; treePeakMB: number }> {
-    const flags = ['--node-name', 'node-0', '--cluster-cidr', '10.244.0.0/14', '--logging-format', 'json'];
+    const flags = [
+      '--node-name',
+      'node-0',
+      '--cluster-cidr',
+      '10.244.0.0/14',
+      '--logging-format',
+      'json',
+      '--local-pod-cidrs',
+      '10.200.0.0/24',
+    ];
     const args = ['run', '--manifests', this.#folder, '--iptables-backend', backend, ...flags];
     const start = performance.now();
-    const child = spawn('ip', ['netns', 'exec', this.namespace, process.execPath, program, ...args], {
+    const child = spawn('ip', ['netns', 'exec', this.namespace, program, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#weir = child;
@@ -75,6 +86,18 @@ export class BenchNode {
     });
     this.#listener = child;
     await new Promise((resolve) => child.stdout.once('data', resolve));
+  }
+
+  /** A new pod appears in front of the node; milliseconds from its manifest to its first connection that passes. */
+  firstAllowedMs(turn: number): Promise<number> {
+    const ip = `10.200.0.${10 + turn}`;
+    execFileSync('ip', ['-n', this.client, 'addr', 'add', `${ip}/32`, 'dev', 'eth0']);
+    return firstConnectMs(this.client, [ip, '10.201.0.2', 8080], () => {
+      writeFileSync(
+        join(this.#folder, `pod-${turn}.json`),
+        JSON.stringify(policedClient(`client-${turn}`, ip)),
+      );
+    });
   }
 
   async dispose(): Promise<void> {

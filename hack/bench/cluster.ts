@@ -70,11 +70,12 @@ export function sliceObject({ name, endpoints }: BenchService): object {
   };
 }
 
-/** The cluster as `kubectl get services,endpointslices -o json` would print it. */
-export function clusterJson(services: readonly BenchService[]): string {
-  return JSON.stringify({
-    apiVersion: 'v1',
-    kind: 'List',
-    items: [...services.map(serviceObject), ...services.map(sliceObject)],
-  });
+/** Services with their slices. */
+export function clusterObjects(services: readonly BenchService[]): readonly object[] {
+  return [...services.map(serviceObject), ...services.map(sliceObject)];
+}
+
+/** Objects as `kubectl get … -o json` would print them. */
+export function listJson(items: readonly object[]): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
 }

@@ -11,7 +11,8 @@ import { bareMilliseconds } from './bare-tools.ts';
 import {
   type BenchService,
   benchServices,
-  clusterJson,
+  clusterObjects,
+  listJson,
   podIP,
   serviceObject,
   sliceObject,
@@ -120,7 +121,7 @@ function bareLoadMs(load: readonly Command[]): number {
 
 async function main(): Promise<void> {
   const services = benchServices(Number(servicesText), Number(endpointsText));
-  const text = clusterJson(services);
+  const text = listJson(clusterObjects(services));
   const bench = createBench();
   const { store, controller, state, writer, recorder } = bench;
 

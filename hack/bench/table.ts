@@ -1,4 +1,5 @@
 import type { ConnectSummary } from './first-packet.ts';
+import type { PolicyResult } from './policies.ts';
 import type { ChangeResult, InProcessResult } from './run-in-process.ts';
 
 export interface TableRow {
@@ -49,12 +50,50 @@ export function printTable(rows: readonly TableRow[]): string {
     String(row.parts.resyncCpuMs),
     String(row.parts.readBackMs),
   ]);
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (row: readonly string[]): string =>
-    row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  ');
-  return [header, ...cells].map(line).join('\n');
+  return align([header, ...cells]);
+}
+
+/** The same for policies. */
+export function printPolicyTable(results: readonly PolicyResult[]): string {
+  const header = [
+    'backend',
+    'policies',
+    'pods',
+    'compile and apply',
+    'policy p50,p99',
+    'pod label p50,p99',
+    'namespace label p50,p99',
+    '5,000 ipBlocks',
+    '110 profiles',
+    'connect µs policed p50,p99',
+    'free p50,p99',
+    'first allowed packet p50,p99',
+    'heap MB',
+  ];
+  const pair = ({ p50, p99 }: { readonly p50: number; readonly p99: number }): string => `${p50},${p99}`;
+  const cells = results.map((result) => [
+    result.backend,
+    String(result.policies),
+    String(result.pods),
+    String(result.fullMs),
+    pair(result.policyChange),
+    pair(result.podLabelChange),
+    pair(result.namespaceLabelChange),
+    String(result.manyBlocksMs),
+    String(result.profilesMs),
+    connect(result.policed),
+    connect(result.free),
+    pair(result.firstAllowed),
+    String(result.heapMB),
+  ]);
+  return align([header, ...cells]);
+}
+
+function align(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) => row.map((cell, column) => cell.padStart(widths[column] ?? 0)).join('  '))
+    .join('\n');
 }
 
 function change({ p50, p99, bareP50, bareP99 }: ChangeResult): string {

@@ -1,3 +1,6 @@
+export type { FlowMatch } from './conntrack.ts';
+export { deleteFlows, listFlows } from './conntrack.ts';
+export type { Flow } from './conntrack-flow.ts';
 export type { DetectedTools } from './detect-backend.ts';
 export { detectBackend } from './detect-backend.ts';
 export type { ApplyReport } from './kernel-writer.ts';

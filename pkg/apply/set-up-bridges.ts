@@ -9,7 +9,8 @@ const modprobeTimeoutMs = 10_000;
 /**
  * Makes packets between two pods on one bridge pass through iptables: without br_netfilter and its two settings neither
  * policies nor the way back through a Service work for them. The module may be built in or loaded by the host, so a modprobe that
- * fails is only told when the settings are missing too. Returns what went wrong, a sentence each; never throws for a missing module.
+ * fails is only told when the settings are missing too. Returns what went wrong, a sentence each; throws for neither a missing
+ * module nor a setting that can't be written.
  */
 export async function setUpBridges(
   sysctl: Sysctl,
@@ -26,10 +27,16 @@ export async function setUpBridges(
         `packets between ${family} pods on one bridge are not filtered: no ${name}; modprobe br_netfilter: ${modprobe ?? ''}`,
       );
     } else {
-      await sysctl.ensure(name, '1');
+      const failure = await sysctl.ensure(name, '1').then(() => undefined, messageOf);
+      if (failure !== undefined)
+        problems.push(`packets between ${family} pods on one bridge are not filtered: ${failure}`);
     }
   }
   return problems;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Whether packets between two pods on one bridge pass through iptables now. */

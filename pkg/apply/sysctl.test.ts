@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
-import type { CommandRunner } from '../runtime/index.ts';
+import { type CommandRunner, WeirError } from '../runtime/index.ts';
 import { bridgesAreFiltered, setUpBridges } from './set-up-bridges.ts';
-import { createSysctl, sysctlNames } from './sysctl.ts';
+import { createSysctl, type Sysctl, sysctlNames } from './sysctl.ts';
 
 let root = '';
 
@@ -92,4 +92,15 @@ test('says what is not filtered when the module can not be loaded either', async
     expect.stringMatching(/IPv6.*bridge-nf-call-ip6tables.*Module not found/),
   ]);
   expect(commands.lines).toHaveLength(1);
+});
+
+test('says what is not filtered when a setting is 0 and can not be written', async () => {
+  const sysctl: Sysctl = {
+    read: async () => '0',
+    ensure: (name, value) =>
+      Promise.reject(new WeirError('WEIR_SYSCTL_FAILED', `${name} could not be set to ${value}: EROFS`)),
+  };
+  expect(await setUpBridges(sysctl, fakeCommandRunner({}), ['IPv4'])).toEqual([
+    expect.stringMatching(/IPv4.*bridge-nf-call-iptables could not be set to 1: EROFS/),
+  ]);
 });

@@ -88,6 +88,11 @@ export class Store {
     return this.#objects[kind].get(namespacedName(namespace, name)) as ObjectOfKind<Kind> | undefined;
   }
 
+  /** The same by the object's `namespace/name`. */
+  byName<Kind extends ObjectKind>(kind: Kind, name: NamespacedName): ObjectOfKind<Kind> | undefined {
+    return this.#objects[kind].get(name) as ObjectOfKind<Kind> | undefined;
+  }
+
   /** All objects of a kind, sorted by namespace/name. */
   list<Kind extends ObjectKind>(kind: Kind): readonly ObjectOfKind<Kind>[] {
     const entries = [...this.#objects[kind]].toSorted(([a], [b]) => (a < b ? -1 : 1));

@@ -1,1 +1,13 @@
-export { parseRuleConfig, parseRunConfig, type RuleConfig, type RunConfig } from './run-config.ts';
+export {
+  type CleanupConfig,
+  configWarnings,
+  type Flags,
+  type Parsed,
+  type PlanConfig,
+  parseCleanupConfig,
+  parsePlanConfig,
+  parseRuleConfig,
+  parseRunConfig,
+  type RuleConfig,
+  type RunConfig,
+} from './run-config.ts';

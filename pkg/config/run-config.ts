@@ -1,74 +1,16 @@
 import * as v from 'valibot';
-import { canonicalCidr, familyOf } from '../net/index.ts';
-import { parseDuration } from './duration.ts';
+import {
+  boolean,
+  cidrs,
+  clusterCIDRs,
+  duration,
+  nodePortAddresses,
+  nonEmpty,
+  oneOf,
+  wholeNumber,
+} from './flag-values.ts';
 
-/** Text that names a file or a node: anything but nothing. */
-const nonEmpty = v.pipe(v.string(), v.trim(), v.minLength(1, 'must not be empty'));
-
-const duration = v.pipe(
-  v.string(),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const milliseconds = parseDuration(dataset.value);
-    if (milliseconds !== undefined) return milliseconds;
-    addIssue({ message: `"${dataset.value}" is not a duration such as 30s or 1m30s` });
-    return NEVER;
-  }),
-);
-
-const boolean = v.pipe(
-  v.union([v.boolean(), v.string()]),
-  v.rawTransform(({ dataset, addIssue, NEVER }) => {
-    const value = String(dataset.value);
-    if (value === 'true' || value === 'false') return value === 'true';
-    addIssue({ message: `"${value}" is neither true nor false` });
-    return NEVER;
-  }),
-);
-
-const cidr = v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
-  const canonical = canonicalCidr(dataset.value);
-  if (canonical !== undefined) return canonical;
-  addIssue({ message: `"${dataset.value}" is not a CIDR such as 10.244.0.0/16` });
-  return NEVER;
-});
-
-const commaSeparated = v.pipe(
-  v.string(),
-  v.transform((text) =>
-    text
-      .split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== ''),
-  ),
-);
-
-const clusterCIDRs = v.pipe(
-  commaSeparated,
-  v.array(v.pipe(v.string(), cidr)),
-  v.check((cidrs) => cidrs.length <= 2, 'takes one CIDR, or two of different families'),
-  v.check(
-    (cidrs) => new Set(cidrs.map(familyOf)).size === cidrs.length,
-    'takes one CIDR, or two of different families',
-  ),
-);
-
-const nodePortAddresses = v.pipe(
-  commaSeparated,
-  v.check((values) => !values.includes('primary') || values.length === 1, '"primary" must stand alone'),
-  v.array(v.union([v.literal('primary'), v.pipe(v.string(), cidr)])),
-);
-
-const bit = v.pipe(
-  v.string(),
-  v.regex(/^\d+$/, 'must be a number from 0 to 31'),
-  v.transform(Number),
-  v.maxValue(31, 'must be a number from 0 to 31'),
-);
-
-const level = v.pipe(v.string(), v.regex(/^\d+$/, 'must be a number, 0 or more'), v.transform(Number));
-
-const oneOf = <const Options extends readonly string[]>(options: Options) =>
-  v.picklist(options, (issue) => `${issue.received} is not one of ${options.join(', ')}`);
+const backend = oneOf(['auto', 'legacy', 'nft']);
 
 /** What the rules depend on; the same for `run` and `plan`. */
 const ruleEntries = {
@@ -83,13 +25,17 @@ const ruleEntries = {
   podInterfaceNamePrefix: v.optional(v.string(), ''),
   nodeportAddresses: v.optional(nodePortAddresses, ''),
   masqueradeAll: v.optional(boolean, false),
-  iptablesMasqueradeBit: v.optional(bit, '14'),
+  iptablesMasqueradeBit: v.optional(wholeNumber(31), '14'),
   iptablesLocalhostNodeports: v.optional(boolean, true),
-  iptablesBackend: v.optional(oneOf(['auto', 'legacy', 'nft']), 'auto'),
+  iptablesBackend: v.optional(backend, 'auto'),
   conntrackTcpBeLiberal: v.optional(boolean, false),
+  policyDeny: v.optional(oneOf(['drop', 'reject']), 'drop'),
+  policyEstablished: v.optional(oneOf(['keep', 'cut']), 'keep'),
+  policyClosedStart: v.optional(oneOf(['off', 'known', 'boot']), 'known'),
+  localPodCidrs: v.optional(cidrs, ''),
 };
 
-const planSchema = v.pipe(
+const ruleSchema = v.pipe(
   v.object(ruleEntries),
   v.check(
     (flags) => flags.detectLocalMode !== 'BridgeInterface' || flags.podBridgeInterface !== '',
@@ -105,8 +51,10 @@ const runSchema = v.pipe(
   v.object({
     iptablesSyncPeriod: v.optional(duration, '30s'),
     iptablesMinSyncPeriod: v.optional(duration),
+    cniCacheDir: v.optional(nonEmpty),
+    stateDir: v.optional(nonEmpty, '/var/lib/weir'),
     loggingFormat: v.optional(oneOf(['text', 'json']), 'text'),
-    v: v.optional(level, '0'),
+    v: v.optional(wholeNumber(10), '0'),
   }),
   v.check((flags) => flags.iptablesSyncPeriod > 0, '--iptables-sync-period must be greater than 0'),
   v.check(
@@ -115,26 +63,66 @@ const runSchema = v.pipe(
   ),
 );
 
-/** What the rules depend on besides the cluster's objects. */
-export type RuleConfig = Readonly<v.InferOutput<typeof planSchema>>;
-export type RunConfig = RuleConfig & Readonly<v.InferOutput<typeof runSchema>>;
+const planSchema = v.object({
+  output: v.optional(oneOf(['text', 'json']), 'text'),
+  against: v.optional(v.array(v.pipe(v.string(), v.minLength(1, 'must not be empty'))), []),
+});
 
+const cleanupSchema = v.object({
+  handBack: v.optional(boolean, false),
+  force: v.optional(boolean, false),
+  iptablesBackend: v.optional(backend, 'auto'),
+});
+
+/** What the rules depend on besides the cluster's objects. */
+export type RuleConfig = Readonly<v.InferOutput<typeof ruleSchema>>;
+export type RunConfig = RuleConfig & Readonly<v.InferOutput<typeof runSchema>>;
+export type PlanConfig = RuleConfig & Readonly<v.InferOutput<typeof planSchema>>;
+export type CleanupConfig = Readonly<v.InferOutput<typeof cleanupSchema>>;
+
+/** Flag names in camel case → what stood behind them: text, `true` for a flag without a value, a list for a repeated one. */
+export type Flags = Readonly<Record<string, unknown>>;
+
+/** `errors` are one line each and name the flag. */
 export type Parsed<Config> = { readonly config: Config } | { readonly errors: readonly string[] };
 
-/** Reads the flags that `run` and `plan` share. Keys are flag names in camel case; errors are one line each. */
-export function parseRuleConfig(flags: Readonly<Record<string, unknown>>): Parsed<RuleConfig> {
-  const result = v.safeParse(planSchema, flags);
-  return result.success ? { config: result.output } : { errors: result.issues.map(issueLine) };
+/** Reads the flags that `run` and `plan` share. */
+export function parseRuleConfig(flags: Flags): Parsed<RuleConfig> {
+  return parse(ruleSchema, flags);
 }
 
 /** Reads the flags of `run`. */
-export function parseRunConfig(flags: Readonly<Record<string, unknown>>): Parsed<RunConfig> {
-  const rules = parseRuleConfig(flags);
-  const run = v.safeParse(runSchema, flags);
-  if ('config' in rules && run.success) return { config: { ...rules.config, ...run.output } };
-  return {
-    errors: [...('errors' in rules ? rules.errors : []), ...(run.success ? [] : run.issues.map(issueLine))],
-  };
+export function parseRunConfig(flags: Flags): Parsed<RunConfig> {
+  return both(parseRuleConfig(flags), parse(runSchema, flags));
+}
+
+/** Reads the flags of `plan`. */
+export function parsePlanConfig(flags: Flags): Parsed<PlanConfig> {
+  return both(parseRuleConfig(flags), parse(planSchema, flags));
+}
+
+/** Reads the flags of `cleanup`. */
+export function parseCleanupConfig(flags: Flags): Parsed<CleanupConfig> {
+  return parse(cleanupSchema, flags);
+}
+
+/** What is allowed, but hardly meant; one line each. */
+export function configWarnings(config: RuleConfig): readonly string[] {
+  const blind = config.detectLocalMode === 'ClusterCIDR' && config.clusterCidr.length === 0;
+  if (!blind || config.masqueradeAll) return [];
+  return [
+    'no --cluster-cidr: pods can not be told from other clients, so what comes from outside the cluster to a cluster IP is not masqueraded',
+  ];
+}
+
+function parse<Schema extends v.GenericSchema>(schema: Schema, flags: Flags): Parsed<v.InferOutput<Schema>> {
+  const result = v.safeParse(schema, flags);
+  return result.success ? { config: result.output } : { errors: result.issues.map(issueLine) };
+}
+
+function both<A, B>(first: Parsed<A>, second: Parsed<B>): Parsed<A & B> {
+  if ('config' in first && 'config' in second) return { config: { ...first.config, ...second.config } };
+  return { errors: [first, second].flatMap((parsed) => ('errors' in parsed ? parsed.errors : [])) };
 }
 
 function issueLine(issue: v.BaseIssue<unknown>): string {

@@ -81,7 +81,7 @@ describe('MemberTracker', () => {
               applied.add(one.member);
               tracker.added([one.member]);
               break;
-            default:
+            case 'removed':
               applied.delete(one.member);
               tracker.removed([one.member]);
           }

@@ -34,6 +34,13 @@ export class MemberTracker {
     else this.#toAdd.delete(member);
   }
 
+  /** Nobody wants anything any more. */
+  clear(): void {
+    this.#wanted.clear();
+    this.#toAdd.clear();
+    for (const member of this.#applied) this.#toRemove.add(member);
+  }
+
   replaceApplied(applied: Iterable<string>): void {
     this.#applied = new Set(applied);
     this.#toAdd.clear();

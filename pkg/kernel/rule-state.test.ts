@@ -73,7 +73,7 @@ describe('a plan', () => {
     state.addMember(set.name, '10.0.0.1');
     state.setChain('nat', a, '-j OWN-B', 20);
     state.setChain('nat', b, '-j RETURN', 10);
-    state.setJumps([jump]);
+    state.setJumps('test', [jump]);
     const plan = state.plan();
     expect(inShort(plan)).toEqual([
       'create OWN-SET',
@@ -110,11 +110,11 @@ describe('a plan', () => {
 
   test('sorts the changes of jumps by table and chain', () => {
     const state = stateOver(kernel(['-A POSTROUTING -j OWN-A', '-A OUTPUT -j OWN-A']));
-    state.setJumps([jump]);
+    state.setJumps('test', [jump]);
     expect(inShort(state.plan())).toEqual([
       'delete nat OUTPUT -j OWN-A',
-      'insert nat PREROUTING -j OWN-A',
       'delete nat POSTROUTING -j OWN-A',
+      'insert nat PREROUTING -j OWN-A',
     ]);
   });
 
@@ -181,7 +181,7 @@ describe('whose a chain is', () => {
 
   test('a jump of somebody else to a shared chain stays', () => {
     const state = stateOver(kernel(['-A SHARED -j DROP', '-A PREROUTING -j SHARED']));
-    state.setJumps([]);
+    state.setJumps('test', []);
     expect(isEmptyPlan(state.plan())).toBe(true);
   });
 
@@ -245,6 +245,75 @@ describe('sets', () => {
   });
 });
 
+describe('a set that is not needed any more', () => {
+  test('goes after the rules that used it, whether its members were taken out or not', () => {
+    const state = stateOver();
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.1');
+    state.setChain('nat', a, '-m set --match-set OWN-SET src -j DROP', 0);
+    state.applied(state.plan());
+    state.removeChain('nat', a);
+    state.removeSet(set.name);
+    expect(inShort(state.plan())).toEqual(['delete nat OWN-A', 'destroy OWN-SET']);
+    state.applied(state.plan());
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('leaves nothing behind when it never came to be', () => {
+    const state = stateOver();
+    state.defineSet(set);
+    state.addMember(set.name, '10.0.0.1');
+    state.removeSet(set.name);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+
+  test('has its new members only, when it is needed again', () => {
+    for (const isWrittenBetween of [true, false]) {
+      const state = stateOver();
+      state.defineSet(set);
+      state.addMember(set.name, '10.0.0.1');
+      state.addMember(set.name, '10.0.0.2');
+      state.applied(state.plan());
+      state.removeSet(set.name);
+      if (isWrittenBetween) state.applied(state.plan());
+      state.defineSet(set);
+      state.addMember(set.name, '10.0.0.2');
+      expect(inShort(state.plan())).toEqual(
+        isWrittenBetween ? ['create OWN-SET', 'add OWN-SET 10.0.0.2'] : ['remove OWN-SET 10.0.0.1'],
+      );
+    }
+  });
+});
+
+describe('jumps of several writers', () => {
+  const guard: Jump = { ...jump, rule: '-j OWN-B', target: 'OWN-B', position: 'first' };
+  const other: Jump = { ...jump, rule: '-p tcp -j OWN-C', target: 'OWN-C' };
+  const writers = [
+    ['policy', [guard]],
+    ['services', [jump]],
+    ['zones', [other]],
+  ] as const;
+
+  test('stand in the same order, whoever spoke first; the one that must be first before all', () => {
+    for (const order of [writers, writers.toReversed()]) {
+      const state = stateOver(kernel(['-A PREROUTING -j CNI']));
+      for (const [writer, jumps] of order) state.setJumps(writer, jumps);
+      const inserted = state.plan().jumps.map((change) => change.rule);
+      expect(inserted.toReversed()).toEqual(['-j OWN-B', '-j OWN-A', '-p tcp -j OWN-C']);
+    }
+  });
+
+  test('are replaced by their own writer only', () => {
+    const state = stateOver();
+    for (const [writer, jumps] of writers) state.setJumps(writer, jumps);
+    state.applied(state.plan());
+    state.setJumps('services', []);
+    state.applied(state.plan());
+    state.setJumps('services', [jump]);
+    expect(state.plan().jumps.filter((change) => change.kind === 'insert')).toHaveLength(3);
+  });
+});
+
 describe('early rules', () => {
   const early = '-m set --match-set OWN-SET dst,dst -j OWN-B';
 
@@ -275,7 +344,7 @@ describe('reading back', () => {
     state.addMember(set.name, '10.0.0.1');
     state.setChain('nat', a, '-j OWN-B', 1);
     state.setChain('nat', b, '-j DROP', 0);
-    state.setJumps([jump]);
+    state.setJumps('test', [jump]);
     return state;
   }
   const complete = kernel(
@@ -295,7 +364,7 @@ describe('reading back', () => {
     before.addMember(set.name, '10.0.0.1');
     before.setChain('nat', a, '-j OWN-B', 1);
     before.setChain('nat', b, '-j DROP', 0);
-    before.setJumps([jump]);
+    before.setJumps('test', [jump]);
     expect(isEmptyPlan(before.plan())).toBe(true);
   });
 

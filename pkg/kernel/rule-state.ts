@@ -68,7 +68,8 @@ export class RuleState {
    */
   setJumps(writer: string, jumps: readonly Jump[]): void {
     this.#jumps.set(writer, jumps);
-    const all = [...this.#jumps.values()].flat();
+    const writers = [...this.#jumps].toSorted(([a], [b]) => (a < b ? -1 : 1));
+    const all = writers.flatMap(([, ofWriter]) => ofWriter);
     const ordered = [
       ...all.filter((jump) => jump.position === 'first'),
       ...all.filter((jump) => jump.position !== 'first'),

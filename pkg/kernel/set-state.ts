@@ -25,6 +25,8 @@ export class SetState {
   /** Nobody needs the set any more; its members go with it. */
   undefine(set: SetName): void {
     this.#sets.removeDesired(set);
+    this.#members.get(set)?.clear();
+    this.#forgetIfGone(set);
   }
 
   add(set: SetName, member: string): void {
@@ -80,12 +82,20 @@ export class SetState {
     for (const name of plan.destroySets) {
       this.#sets.setApplied(name, undefined);
       this.#members.get(name)?.replaceApplied([]);
+      this.#forgetIfGone(name);
     }
     for (const name of this.#changed) {
       const tracker = this.#members.get(name);
       if (tracker === undefined || tracker.toAdd().size + tracker.toRemove().size === 0)
         this.#changed.delete(name);
     }
+  }
+
+  /** Sets of policies come and go for as long as the process lives. */
+  #forgetIfGone(set: SetName): void {
+    if (this.#sets.desired(set) !== undefined || this.#sets.applied(set) !== undefined) return;
+    this.#members.delete(set);
+    this.#changed.delete(set);
   }
 
   #memberChanges(pick: (tracker: MemberTracker) => ReadonlySet<string>): readonly MemberChange[] {

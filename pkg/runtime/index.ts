@@ -2,6 +2,7 @@ export { Backoff } from './backoff.ts';
 export type { RunReason } from './bounded-frequency-runner.ts';
 export { BoundedFrequencyRunner } from './bounded-frequency-runner.ts';
 export type { Clock } from './clock.ts';
+export { collectGarbage } from './collect-garbage.ts';
 export type { Command, CommandResult, CommandRunner } from './command-runner.ts';
 export { errorLine, isWeirError, WeirError } from './errors.ts';
 export { createCommandRunner } from './execa-command-runner.ts';

@@ -1,6 +1,8 @@
 import type {
   ChainName,
+  JumpChange,
   KernelSnapshot,
+  MemberChange,
   Plan,
   SetName,
   SetSnapshot,
@@ -18,54 +20,43 @@ export class FakeKernel {
     ['filter', emptyBuiltins(['INPUT', 'FORWARD', 'OUTPUT'])],
     ['nat', emptyBuiltins(['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'])],
   ]);
+  readonly #policies = new Map<TableName, ReadonlyMap<string, string>>();
   readonly #sets = new Map<SetName, { readonly spec: SetSnapshot['spec']; readonly members: Set<string> }>();
 
   load(snapshot: KernelSnapshot): void {
     for (const [table, content] of snapshot.tables) {
+      this.#policies.set(table, content.policies);
       for (const [name, rules] of content.chains) this.#table(table).set(name, rules);
       for (const [name, lines] of content.builtins) this.#builtins.get(table)?.set(name, [...lines]);
     }
     for (const [name, set] of snapshot.sets) this.#sets.set(name, { ...set, members: new Set(set.members) });
   }
 
-  /** In the order of the plan's fields, as it is executed. */
-  apply(plan: Plan): void {
-    for (const spec of plan.createSets) {
-      if (this.#sets.has(spec.name)) throw new Error(`set ${spec.name} is there already`);
-      this.#sets.set(spec.name, { spec, members: new Set() });
+  /** In the order of the plan's fields, as it is executed; `afterEach` may look at every state on the way. */
+  apply(plan: Plan, afterEach: () => void = () => undefined): void {
+    for (const step of this.#steps(plan)) {
+      step();
+      afterEach();
     }
-    for (const { set, members } of plan.addMembers) {
-      for (const member of members) this.#members(set).add(member);
-    }
-    for (const { table, chain, rule } of plan.earlyRules) {
-      const rules = this.#table(table).get(chain);
-      this.#write(table, chain, rules === '' ? rule : `${rule}\n${rules}`);
-    }
-    for (const { table, name, rules } of plan.writeChains) this.#write(table, name, rules);
-    for (const { kind, table, builtin, rule } of plan.jumps) {
-      const lines = this.#builtins.get(table)?.get(builtin) ?? [];
-      this.#checkReferences(table, rule);
-      if (kind === 'insert') lines.unshift(rule);
-      else if (lines.includes(rule)) lines.splice(lines.indexOf(rule), 1);
-      else throw new Error(`no such rule in ${builtin}: ${rule}`);
-    }
-    for (const { set, members } of plan.removeMembers) {
-      for (const member of members) {
-        if (!this.#members(set).delete(member)) throw new Error(`${member} is not in ${set}`);
-      }
-    }
-    for (const { table, name } of plan.deleteChains) {
-      if (!this.#table(table).delete(name)) throw new Error(`no chain ${name} to delete`);
-    }
-    for (const { table, name } of plan.deleteChains) {
-      if (this.#allRules(table).some((rule) => rule.endsWith(`-j ${name}`)))
-        throw new Error(`${name} is still referred to`);
-    }
-    for (const name of plan.destroySets) {
-      if ([...this.#chains.keys()].some((table) => this.#usesSet(table, name)))
-        throw new Error(`set ${name} is in use`);
-      this.#sets.delete(name);
-    }
+  }
+
+  #steps(plan: Plan): readonly (() => void)[] {
+    return [
+      ...plan.createSets.map((spec) => () => this.#create(spec)),
+      ...plan.addMembers.map((change) => () => this.#add(change)),
+      ...plan.earlyRules.map((early) => () => this.#insertEarly(early)),
+      ...plan.writeChains.map(
+        ({ table, name, rules }) =>
+          () =>
+            this.#write(table, name, rules),
+      ),
+      () => {
+        for (const change of plan.jumps) this.#changeJump(change);
+      },
+      ...plan.removeMembers.map((change) => () => this.#remove(change)),
+      () => this.#deleteChains(plan.deleteChains),
+      ...plan.destroySets.map((name) => () => this.#destroy(name)),
+    ];
   }
 
   snapshot(): KernelSnapshot {
@@ -75,7 +66,9 @@ export class FakeKernel {
       tables.set(table, {
         chains: new Map([...chains].toSorted(byKey)),
         builtins: new Map(Array.from(builtins, ([name, lines]) => [name, [...lines]])),
-        policies: new Map(Array.from(builtins.keys(), (name) => [name, 'ACCEPT'])),
+        policies: new Map(
+          Array.from(builtins.keys(), (name) => [name, this.#policies.get(table)?.get(name) ?? 'ACCEPT']),
+        ),
       });
     }
     const sets = Array.from(
@@ -83,6 +76,50 @@ export class FakeKernel {
       ([name, { spec, members }]) => [name, { spec, members: new Set([...members].toSorted()) }] as const,
     );
     return { tables, sets: new Map(sets.toSorted(byKey)) };
+  }
+
+  #create(spec: SetSnapshot['spec']): void {
+    if (this.#sets.has(spec.name)) throw new Error(`set ${spec.name} is there already`);
+    this.#sets.set(spec.name, { spec, members: new Set() });
+  }
+
+  #add({ set, members }: MemberChange): void {
+    for (const member of members) this.#members(set).add(member);
+  }
+
+  #remove({ set, members }: MemberChange): void {
+    for (const member of members) {
+      if (!this.#members(set).delete(member)) throw new Error(`${member} is not in ${set}`);
+    }
+  }
+
+  #insertEarly({ table, chain, rule }: Plan['earlyRules'][number]): void {
+    const rules = this.#table(table).get(chain);
+    this.#write(table, chain, rules === '' ? rule : `${rule}\n${rules}`);
+  }
+
+  #changeJump({ kind, table, builtin, rule }: JumpChange): void {
+    const lines = this.#builtins.get(table)?.get(builtin) ?? [];
+    this.#checkReferences(table, rule);
+    if (kind === 'insert') lines.unshift(rule);
+    else if (lines.includes(rule)) lines.splice(lines.indexOf(rule), 1);
+    else throw new Error(`no such rule in ${builtin}: ${rule}`);
+  }
+
+  #deleteChains(chains: Plan['deleteChains']): void {
+    for (const { table, name } of chains) {
+      if (!this.#table(table).delete(name)) throw new Error(`no chain ${name} to delete`);
+    }
+    for (const { table, name } of chains) {
+      if (this.#allRules(table).some((rule) => rule.endsWith(`-j ${name}`)))
+        throw new Error(`${name} is still referred to`);
+    }
+  }
+
+  #destroy(name: SetName): void {
+    if ([...this.#chains.keys()].some((table) => this.#usesSet(table, name)))
+      throw new Error(`set ${name} is in use`);
+    this.#sets.delete(name);
   }
 
   #write(table: TableName, chain: ChainName, rules: string): void {

@@ -65,11 +65,11 @@ export class RenderedNode {
     this.rules.setService(name, []);
   }
 
-  /** Brings the kernel up to date and tells what that took. */
-  sync(): Plan {
+  /** Brings the kernel up to date and tells what that took. `afterEach` may look at every state on the way. */
+  sync(afterEach?: () => void): Plan {
     this.rules.finish();
     const plan = this.state.plan();
-    this.#kernel.apply(plan);
+    this.#kernel.apply(plan, afterEach);
     this.state.applied(plan);
     if (!isEmptyPlan(this.state.plan())) throw new Error('there is something left to do after a sync');
     return plan;

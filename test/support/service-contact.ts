@@ -12,11 +12,23 @@ export type Contact =
  * another address or port was translated, and no attempt meets the connection of an earlier one.
  */
 export async function contact(from: NetworkNamespace, request: ConnectRequest): Promise<Contact> {
+  const first = await attempt(from, request);
+  if (first.translation !== 'port') return first.contact;
+  // The kernel also moves a port out of the way of another connection that was masqueraded to the same one; hardly twice.
+  return (await attempt(from, request)).contact;
+}
+
+async function attempt(
+  from: NetworkNamespace,
+  request: ConnectRequest,
+): Promise<{ readonly contact: Contact; readonly translation: 'none' | 'port' | 'address' }> {
   const sourcePort = nextSourcePort(from);
   const outcome = await from.connect({ ...request, sourcePort });
-  if (outcome.kind !== 'reply') return { kind: outcome.kind };
-  const isOwn = from.addresses.includes(outcome.seenAddress) && outcome.seenPort === sourcePort;
-  return { kind: 'reply', name: outcome.name, masqueraded: !isOwn };
+  if (outcome.kind !== 'reply') return { contact: { kind: outcome.kind }, translation: 'none' };
+  const { name, seenAddress, seenPort } = outcome;
+  const own = request.sourceAddress === undefined ? from.addresses : [request.sourceAddress];
+  const translation = !own.includes(seenAddress) ? 'address' : seenPort === sourcePort ? 'none' : 'port';
+  return { contact: { kind: 'reply', name, masqueraded: translation !== 'none' }, translation };
 }
 
 /** Attempts at once. */
@@ -38,8 +50,8 @@ const few = 5;
  */
 export async function summary(from: NetworkNamespace, request: ConnectRequest, several = 1): Promise<string> {
   const seen = [...(await contacts(from, request, few))];
-  while (seen.length < enough && namesOf(seen).size < several) {
-    seen.push(...(await contacts(from, request, several > 1 ? few : 1)));
+  while (seen.some((one) => one.kind === 'reply') && seen.length < enough && namesOf(seen).size < several) {
+    seen.push(...(await contacts(from, request, few)));
   }
   const words = new Set<string>();
   for (const one of seen) {

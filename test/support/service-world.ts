@@ -2,6 +2,9 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backend } from '../../pkg/apply/index.ts';
+import type { Family } from '../../pkg/net/index.ts';
+import type { Transport } from './agent/protocol.ts';
+import { capabilities } from './capabilities.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import { type Manifest, nodeManifest, targetPort, transports } from './service-manifests.ts';
 import { WeirProcess } from './weir-process.ts';
@@ -11,6 +14,21 @@ import type { PodNetworkMode } from './world-layout.ts';
 export const podNodes = { a: 'node-a', b: 'node-a', c: 'node-a', d: 'node-b', e: 'node-b' } as const;
 export type PodName = keyof typeof podNodes;
 export const clusterCidrs = '10.244.0.0/16,fd00:10:244::/48';
+
+/** What this machine can run of the Service tests. */
+export const usable = capabilities.netns && capabilities.ipv6 && capabilities.ipset;
+export const families = ['IPv4', 'IPv6'] as const satisfies readonly Family[];
+export const backends: readonly Backend[] = [
+  ...(capabilities['iptables-legacy'] ? (['legacy'] as const) : []),
+  ...(capabilities['iptables-nft'] ? (['nft'] as const) : []),
+];
+export const protocols: readonly Transport[] = transports.filter(
+  (protocol) => protocol !== 'sctp' || capabilities['perl-raw'],
+);
+const modes: readonly PodNetworkMode[] = capabilities['bridge-netfilter']
+  ? ['routed', 'bridged']
+  : ['routed'];
+export const worlds = backends.flatMap((backend) => modes.map((mode) => ({ backend, mode })));
 
 /**
  * The world of the Service tests: `node-a`, where the program under test runs, with pods a, b and c; `node-b` with d and e;
@@ -42,6 +60,7 @@ export class ServiceWorld {
   readonly backend: Backend;
   readonly #folder: string;
   #weir: WeirProcess | undefined;
+  #written: readonly Manifest[] = [];
 
   constructor(world: World, backend: Backend, folder: string) {
     this.world = world;
@@ -69,7 +88,7 @@ export class ServiceWorld {
     // Answers of far pods come back by the node that chose them, even where it did not masquerade.
     const far = this.world.nodeNamed('node-b');
     for (const client of [this.client('outside'), this.client('stranger')]) {
-      for (const family of ['IPv4', 'IPv6'] as const) {
+      for (const family of families) {
         const args = [
           'route',
           'add',
@@ -86,7 +105,7 @@ export class ServiceWorld {
 
   /** Starts the program, in place of one that runs; resolves when the objects are in the kernel. */
   async run(manifests: readonly Manifest[], flags: readonly string[] = []): Promise<void> {
-    await this.#weir?.stop();
+    await this.stop();
     await this.#write(manifests);
     const where = ['run', '--manifests', this.#folder, '--node-name', 'node-a'];
     this.#weir = new WeirProcess(this.node.namespace, [
@@ -100,13 +119,20 @@ export class ServiceWorld {
     await this.#weir.waitForLine(syncedLine);
   }
 
-  /** Other objects for the program that runs; they must differ from those before in a Service, a slice or the Node. */
+  /** Other objects for the program that runs; where they differ, then in a Service, a slice or the Node. */
   async update(manifests: readonly Manifest[]): Promise<void> {
     const weir = this.#weir;
     if (weir === undefined) throw new Error('nothing runs yet');
+    if (JSON.stringify(manifests) === JSON.stringify(this.#written)) return;
     const from = weir.lines.length;
     await this.#write(manifests);
     await weir.waitForLine(syncedLine, { from });
+  }
+
+  /** Ends the program; the rules stay. */
+  async stop(): Promise<void> {
+    await this.#weir?.stop();
+    this.#weir = undefined;
   }
 
   /** The Node object of `node-a`. */
@@ -115,7 +141,7 @@ export class ServiceWorld {
   }
 
   /** A program of the backend under test, run on the node. */
-  async iptables(family: 'IPv4' | 'IPv6', suffix: '' | '-save', args: readonly string[]): Promise<string> {
+  async iptables(family: Family, suffix: '' | '-save', args: readonly string[]): Promise<string> {
     const name = `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-${this.backend}${suffix}`;
     return (await this.node.run(name, args)).stdout;
   }
@@ -131,6 +157,7 @@ export class ServiceWorld {
     const unfinished = join(this.#folder, 'objects.unfinished');
     await writeFile(unfinished, JSON.stringify(list));
     await rename(unfinished, join(this.#folder, 'objects.json'));
+    this.#written = manifests;
   }
 }
 

@@ -246,6 +246,10 @@ describe('type ClusterIP', () => {
       -A KUBE-SERVICES -m comment --comment "kubernetes service nodeports; NOTE: this must be the last rule in this chain" -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
       -A KUBE-SVL-XPGD46QRK7WJZT7O -p tcp -j DNAT --to-destination 10.0.1.1:8080
     `);
+    expect(showMembers(kernel)).toBe(text`
+      WEIR-4-CLUSTER-IPS 10.96.0.10,tcp:80
+      WEIR-4-HAIRPIN 10.0.1.1,tcp:8080,10.0.1.1
+    `);
   });
 
   test('without endpoints: no chain, only a refusal', () => {

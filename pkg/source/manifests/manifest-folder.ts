@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { isGone, isSystemError } from '../system-error.ts';
 
 /** The files behind the path that was given: itself, or what is directly in it. */
 export interface ManifestFolder {
@@ -71,13 +72,4 @@ async function stampOf(file: string): Promise<string | undefined> {
     if (isSystemError(error)) return 'unknown';
     throw error;
   }
-}
-
-export function isGone(error: unknown): boolean {
-  return isSystemError(error) && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
-}
-
-/** An answer of the file system, as opposed to a fault in the program. */
-export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error;
 }

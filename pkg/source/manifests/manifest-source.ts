@@ -2,12 +2,13 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Diagnostic } from '../../api/index.ts';
 import { type Clock, WeirError } from '../../runtime/index.ts';
+import { FolderWatcher } from '../folder-watcher.ts';
 import type { Source, SourceHandler } from '../source.ts';
-import { FolderWatcher } from './folder-watcher.ts';
+import { isGone, isSystemError } from '../system-error.ts';
+import { WakeableSleep } from '../wakeable-sleep.ts';
 import { type FilesChange, ManifestFiles } from './manifest-files.ts';
-import { isGone, isSystemError, type ManifestFolder, openManifestFolder } from './manifest-folder.ts';
+import { type ManifestFolder, openManifestFolder } from './manifest-folder.ts';
 import { fileDiagnostic } from './read-manifest.ts';
-import { WakeableSleep } from './wakeable-sleep.ts';
 
 interface ManifestSourceOptions {
   /** A file, or a folder of *.yaml, *.yml and *.json (not its sub-folders). */

@@ -1,5 +1,6 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { isGone } from './system-error.ts';
 
 /**
  * Listens for changes in a folder, and listens anew when the folder was replaced. What the kernel can't tell (network file
@@ -12,6 +13,7 @@ export class FolderWatcher {
   #watcher: FSWatcher | undefined;
   #inode: bigint | undefined;
   #problem: string | undefined;
+  #missing = false;
 
   constructor(folder: string, onChange: (name: string | undefined) => void) {
     this.#folder = folder;
@@ -23,6 +25,11 @@ export class FolderWatcher {
     return this.#problem;
   }
 
+  /** Whether the problem is that there is no such folder. */
+  get missing(): boolean {
+    return this.#missing;
+  }
+
   /** Begins to listen, or looks whether it still listens to the right folder. Never rejects. */
   async ensure(): Promise<void> {
     try {
@@ -32,6 +39,7 @@ export class FolderWatcher {
       this.#listen();
       this.#inode = ino;
       this.#problem = undefined;
+      this.#missing = false;
     } catch (error) {
       this.#fail(error);
     }
@@ -51,5 +59,6 @@ export class FolderWatcher {
   #fail(error: unknown): void {
     this.close();
     this.#problem = error instanceof Error ? error.message : String(error);
+    this.#missing = isGone(error);
   }
 }

@@ -1,4 +1,4 @@
-import type { Clock } from '../../runtime/index.ts';
+import type { Clock } from '../runtime/index.ts';
 
 /** A sleep that somebody else can end. A wake-up that comes while nobody sleeps ends the next sleep. */
 export class WakeableSleep {

@@ -1,0 +1,17 @@
+import { readFile } from 'node:fs/promises';
+import type { FamilyTools } from '../../pkg/apply/index.ts';
+import type { TableName } from '../../pkg/kernel/index.ts';
+
+const tables = ['filter', 'nat'] as const satisfies readonly TableName[];
+
+/** Which of the tables with Weir's rules are there to be looked at: on legacy, looking at one that is not there creates it. */
+export async function existingTables(
+  { family, backend }: Pick<FamilyTools, 'family' | 'backend'>,
+  procRoot = '/proc',
+): Promise<readonly TableName[]> {
+  if (backend === 'nft') return tables;
+  const file = `${procRoot}/net/${family === 'IPv4' ? 'ip' : 'ip6'}_tables_names`;
+  // Where the module is not loaded there is no such file, and no table.
+  const names = await readFile(file, 'utf8').catch(() => '');
+  return tables.filter((table) => names.split('\n').includes(table));
+}

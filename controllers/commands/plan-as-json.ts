@@ -1,0 +1,28 @@
+import type { ExplainedPlan } from './explained-plan.ts';
+import { appliedRules, splitRules } from './explained-plan.ts';
+
+/** The plan for programs. */
+export function planAsJson(explained: ExplainedPlan): Readonly<Record<string, unknown>> {
+  const { plan, owners } = explained;
+  return {
+    family: plan.family,
+    createSets: plan.createSets,
+    addMembers: plan.addMembers,
+    writeChains: plan.writeChains.map(({ table, name, rules, isNew }) => ({
+      table,
+      name,
+      owner: owners.get(name) ?? null,
+      isNew,
+      before: appliedRules(explained, table, name),
+      after: splitRules(rules),
+    })),
+    jumps: plan.jumps,
+    removeMembers: plan.removeMembers,
+    deleteChains: plan.deleteChains.map(({ table, name }) => ({
+      table,
+      name,
+      before: appliedRules(explained, table, name),
+    })),
+    destroySets: plan.destroySets,
+  };
+}

@@ -1,0 +1,87 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { chainName } from '../pkg/kernel/index.ts';
+import { FakeClock } from '../test/support/fake-clock.ts';
+import { type FakeFamilies, fakeFamilies } from '../test/support/fake-families.ts';
+import { DriftAudit } from './drift-audit.ts';
+
+const signal = new AbortController().signal;
+
+describe('DriftAudit', () => {
+  let clock: FakeClock;
+  let fake: FakeFamilies;
+  let suspicions: string[];
+  let errors: unknown[];
+  let audit: DriftAudit;
+
+  beforeEach(async () => {
+    clock = new FakeClock();
+    fake = fakeFamilies(clock);
+    suspicions = [];
+    errors = [];
+    for (const family of fake.families) await family.refresh(signal);
+    audit = new DriftAudit({
+      clock,
+      families: fake.families,
+      syncPeriodMs: 30_000,
+      onSuspicion: (reason) => suspicions.push(reason),
+      onError: (error) => errors.push(error),
+    });
+    fake.ran();
+  });
+
+  test('says nothing while all is as it was left', async () => {
+    void audit.start();
+    await clock.advance(20_000);
+    expect(suspicions).toEqual([]);
+    expect(fake.ran().length).toBeGreaterThan(10);
+    audit.stop();
+  });
+
+  test('notices within two seconds that something is missing', async () => {
+    void audit.start();
+    const [family] = fake.families;
+    family?.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
+    await clock.advance(2000);
+    expect(suspicions).toEqual(['somebody else changed the rules']);
+    audit.stop();
+  });
+
+  test('wants everything compared once in a sync period', async () => {
+    void audit.start();
+    await clock.advance(29_000);
+    expect(suspicions).toEqual([]);
+    await clock.advance(32_000);
+    expect(suspicions).toEqual(['it is time to compare everything', 'it is time to compare everything']);
+    audit.stop();
+  });
+
+  test('waits longer where reading everything is slow', async () => {
+    audit.looked(2000);
+    void audit.start();
+    await clock.advance(99_000);
+    expect(suspicions).toEqual([]);
+    await clock.advance(3000);
+    expect(suspicions).toEqual(['it is time to compare everything']);
+    audit.stop();
+  });
+
+  test('goes on after a look that failed', async () => {
+    fake.answer('IPv6', 'save', { exitCode: 1, stderr: 'broken' });
+    void audit.start();
+    await clock.advance(1500);
+    expect(errors).toEqual([expect.objectContaining({ code: 'WEIR_SAVE_FAILED' })]);
+    fake.answer('IPv6', 'save', undefined);
+    fake.ran();
+    await clock.advance(3000);
+    expect(errors).toHaveLength(1);
+    expect(fake.ran()).toContain('ip6tables-nft-save -t filter');
+    audit.stop();
+  });
+
+  test('ends when it is told to', async () => {
+    const running = audit.start();
+    await clock.advance(0);
+    audit.stop();
+    await expect(running).resolves.toBeUndefined();
+  });
+});

@@ -1,0 +1,139 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { type Node, namespacedName } from '../pkg/api/index.ts';
+import { Store } from '../pkg/cache/index.ts';
+import { parseRuleConfig } from '../pkg/config/index.ts';
+import { type ChainName, RuleState } from '../pkg/kernel/index.ts';
+import { endpointSlice, service, servicePort } from '../test/support/service-objects.ts';
+import { ruleOwnership } from './rule-ownership.ts';
+import { ServiceController } from './service-controller.ts';
+
+const node: Node = {
+  kind: 'Node',
+  namespace: '',
+  name: 'node',
+  addresses: ['192.168.0.2'],
+  podCIDRs: [],
+  zone: undefined,
+};
+
+describe('ServiceController', () => {
+  let store: Store;
+  let states: readonly RuleState[];
+  let interfaces: readonly string[];
+  let controller: ServiceController;
+
+  beforeEach(() => {
+    store = new Store();
+    interfaces = ['192.168.0.2'];
+    states = (['IPv4', 'IPv6'] as const).map((family) => new RuleState(family, ruleOwnership(family)));
+    controller = createController({});
+    store.upsert(node);
+    for (const name of ['svc1', 'svc2', 'svc3']) {
+      store.upsert(service({ name, clusterIPs: { IPv4: `10.96.0.1${name.at(-1) ?? ''}` } }));
+      store.upsert(endpointSlice(['10.0.0.1'], { name, serviceName: name }));
+    }
+  });
+
+  function createController(flags: Readonly<Record<string, string>>): ServiceController {
+    const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node', ...flags });
+    if ('errors' in parsed) throw new Error(parsed.errors.join());
+    return new ServiceController({
+      store,
+      config: parsed.config,
+      tcpBeLiberal: false,
+      states,
+      interfaceAddresses: () => interfaces,
+    });
+  }
+
+  /** Chains of a service port, as they should be. */
+  function chainsOf(owner: string): readonly string[] {
+    return [...controller.chainOwners()].flatMap(([name, one]) =>
+      one === owner ? [states[0]?.desiredChain('nat', name as ChainName) ?? ''] : [],
+    );
+  }
+
+  test('decides all Services at first', () => {
+    expect(controller.update(store.takeDirty())).toBe(3);
+    expect(chainsOf('ns1/svc2:p80')).toEqual(['-p tcp -j DNAT --to-destination 10.0.0.1:8080']);
+  });
+
+  test('looks only at the Services that changed', () => {
+    controller.update(store.takeDirty());
+    expect(controller.update(store.takeDirty())).toBe(0);
+    store.upsert(endpointSlice(['10.0.0.9'], { name: 'svc2', serviceName: 'svc2' }));
+    expect(controller.update(store.takeDirty())).toBe(1);
+    expect(chainsOf('ns1/svc2:p80')).toEqual(['-p tcp -j DNAT --to-destination 10.0.0.9:8080']);
+  });
+
+  test('does not decide again what was changed and changed back', () => {
+    controller.update(store.takeDirty());
+    const [slice] = store.slicesOf(namespacedName('ns1', 'svc2'));
+    store.remove('EndpointSlice', 'ns1', 'svc2');
+    if (slice !== undefined) store.upsert(slice);
+    const dirty = store.takeDirty();
+    expect(dirty.services).toEqual(new Set(['ns1/svc2']));
+    expect(controller.update(dirty)).toBe(0);
+  });
+
+  test('forgets a Service that is gone', () => {
+    controller.update(store.takeDirty());
+    store.remove('Service', 'ns1', 'svc2');
+    expect(controller.update(store.takeDirty())).toBe(1);
+    expect(chainsOf('ns1/svc2:p80')).toEqual([]);
+  });
+
+  test('decides all Services again when the node changes', () => {
+    controller.update(store.takeDirty());
+    store.upsert({ ...node, zone: 'a' });
+    expect(controller.update(store.takeDirty())).toBe(3);
+  });
+
+  test('decides none again when another Node or an address of an interface changes', () => {
+    controller.update(store.takeDirty());
+    store.upsert({ ...node, name: 'other', zone: 'b' });
+    interfaces = ['192.168.0.2', '192.168.0.3'];
+    expect(controller.update(store.takeDirty())).toBe(0);
+  });
+
+  test('follows the addresses of the interfaces with the node ports', () => {
+    controller = createController({ nodeportAddresses: '192.168.0.0/16' });
+    controller.update(store.takeDirty());
+    const entry = (): string => states[0]?.desiredChain('nat', 'KUBE-SERVICES' as ChainName) ?? '';
+    expect(entry()).not.toContain('192.168.0.3');
+    interfaces = ['192.168.0.2', '192.168.0.3'];
+    controller.update(store.takeDirty());
+    expect(entry()).toContain('-d 192.168.0.3/32');
+  });
+
+  test('names the loser and the holder of a node port that two Services claim', () => {
+    for (const name of ['svc1', 'svc2']) {
+      const ports = [servicePort({ nodePort: 30_080 })];
+      store.upsert(
+        service({ name, type: 'NodePort', ports, clusterIPs: { IPv4: `10.96.0.1${name.at(-1) ?? ''}` } }),
+      );
+    }
+    controller.update(store.takeDirty());
+    const conflicts = controller.conflictDiagnostics();
+    expect(conflicts).toHaveLength(1);
+    expect(conflicts[0]).toMatchObject({
+      severity: 'warning',
+      kind: 'Service',
+      namespace: 'ns1',
+      name: 'svc2',
+      message:
+        'TCP node port 30080 is not routed to ns1/svc2:p80: ns1/svc1:p80 has it already (the first by name keeps it)',
+    });
+  });
+
+  test.each([
+    [{}, true],
+    [{ iptablesLocalhostNodeports: 'false' }, false],
+    [{ nodeportAddresses: '192.168.0.0/16' }, false],
+  ])('with %o localhost node ports: %s', (flags, expected) => {
+    controller = createController(flags);
+    expect(controller.servesLocalhostNodePorts).toBe(false);
+    controller.update(store.takeDirty());
+    expect(controller.servesLocalhostNodePorts).toBe(expected);
+  });
+});

@@ -1,0 +1,3 @@
+export { writeBootGuard } from './boot-guard.ts';
+export { isPolicyChain } from './policy-names.ts';
+export { PolicyRules, type PolicyRulesOptions } from './policy-rules.ts';

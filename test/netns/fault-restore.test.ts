@@ -1,0 +1,161 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  backends,
+  canRunFaults,
+  createFaultWorld,
+  type FaultWorld,
+  families,
+  liveServices,
+} from '../support/fault-world.ts';
+import { FaultyTools } from '../support/faulty-tools.ts';
+import { patient, ServiceLoad } from '../support/service-load.ts';
+import { frontendsOf, servicePort } from '../support/service-manifests.ts';
+import type { WeirProcess } from '../support/weir-process.ts';
+
+const services = [liveServices.shop, liveServices.alone, liveServices.empty];
+const newcomer = { name: 'newcomer', number: 5, pods: ['c'] } as const;
+const shop = frontendsOf(1, 'IPv4');
+const allRight = [0, 'c', 'c'];
+const patience = { timeout: 60_000, interval: 300 };
+
+for (const backend of backends) {
+  describe.skipIf(!canRunFaults(backend))(`when writing fails on the ${backend} backend`, () => {
+    let faults: FaultWorld;
+    let tools: FaultyTools;
+    const restore = { IPv4: `iptables-${backend}-restore`, IPv6: `ip6tables-${backend}-restore` } as const;
+
+    beforeAll(async () => {
+      tools = await FaultyTools.mount([restore.IPv4, restore.IPv6, 'ipset']);
+      faults = await createFaultWorld(backend);
+    });
+    afterAll(async () => {
+      await faults.dispose();
+      await tools.unmount();
+    });
+    beforeEach(() => faults.setServices(services));
+    afterEach(() => faults.wipe());
+
+    /** Who answers at the newcomer's addresses, and whether anything is left to be written. */
+    async function state(): Promise<readonly unknown[]> {
+      const { code } = await faults.plan();
+      const answers = families.map((family) => {
+        const { clusterIP } = frontendsOf(newcomer.number, family);
+        return faults
+          .pod('b')
+          .connect({ protocol: 'tcp', address: clusterIP, port: servicePort, timeoutMs: 1000 });
+      });
+      return [
+        code,
+        ...(await Promise.all(answers)).map((answer) =>
+          answer.kind === 'reply' ? answer.name : answer.kind,
+        ),
+      ];
+    }
+
+    async function withTraffic(work: () => Promise<void>): Promise<void> {
+      const clusterIP = patient('tcp', shop.clusterIP, servicePort);
+      const nodePort = patient('tcp', faults.node.address('IPv4'), shop.nodePort);
+      const load = await ServiceLoad.start(
+        [
+          { title: 'cluster IP', from: faults.pod('c'), to: clusterIP, everyMs: 20 },
+          { title: 'node port', from: faults.outside, to: nodePort, everyMs: 20 },
+        ],
+        [{ title: 'long-lived', from: faults.pod('c'), to: clusterIP }],
+      );
+      await work();
+      expect(await load.stop()).toMatchObject({ failures: {}, brokenFlows: [] });
+    }
+
+    async function startAndAdd(order: () => Promise<void>): Promise<WeirProcess> {
+      const weir = await faults.start();
+      await withTraffic(async () => {
+        await order();
+        await faults.setServices([...services, newcomer]);
+        await expect.poll(state, patience).toEqual(allRight);
+      });
+      return weir;
+    }
+
+    const complaints = (weir: WeirProcess): readonly string[] =>
+      weir.lines.filter((line) => /rules not written/.test(line));
+
+    test('a restore that fails once is tried again, and says what it was about', async () => {
+      const weir = await startAndAdd(() => tools.fail(restore.IPv4, 1));
+      expect(await tools.isSpent(restore.IPv4)).toBe(true);
+      expect(complaints(weir)).toHaveLength(1);
+      expect(complaints(weir)[0]).toMatch(new RegExp(`${restore.IPv4}.*line 2 failed`));
+    });
+
+    test('a restore that fails four times in both families is tried until it works', async () => {
+      const weir = await startAndAdd(async () => {
+        await Promise.all(families.map((family) => tools.fail(restore[family], 4)));
+      });
+      for (const family of families) expect(await tools.isSpent(restore[family])).toBe(true);
+      expect(complaints(weir).length).toBeGreaterThan(0);
+    });
+
+    test('sets that cannot be written are tried again', async () => {
+      const weir = await startAndAdd(() => tools.fail('ipset', 2));
+      expect(await weir.waitForLine(/rules not written/)).toMatch(/ipset.*line 2 failed/);
+    });
+
+    test.each([
+      ['before anything of it is in the kernel', 0],
+      ['when all of it is in the kernel, before it could say so', 1],
+    ])('a restore that is killed %s is made good', async (_, transaction) => {
+      const weir = await startAndAdd(() => tools.killAfterCommit(restore.IPv4, transaction));
+      expect(await tools.isSpent(restore.IPv4)).toBe(true);
+      expect(await weir.waitForLine(/rules not written/)).toMatch(/was killed/);
+    });
+
+    test('the very first restore may be killed between the tables, in both families', async () => {
+      await Promise.all(families.map((family) => tools.killAfterCommit(restore[family], 1)));
+      await faults.setServices([...services, newcomer]);
+      await faults.start();
+      await expect.poll(state, patience).toEqual(allRight);
+    });
+
+    test('a set that is full holds back its own family, is named, and is no reason to end', async () => {
+      await faults.start();
+      const [full = '', [spec = ''] = []] =
+        Object.entries((await faults.rules()).ownSets).find(
+          ([, lines]) => lines.length > 2 && / hash:ip,port family inet /.test(lines[0] ?? ''),
+        ) ?? [];
+      await faults.wipe();
+      // Somebody makes a set of that name with room for one member.
+      const small = spec.replace(/maxelem \d+/, 'maxelem 1');
+      await faults.node.run('ipset', ['restore'], { input: `${small}\nadd ${full} 192.0.2.1,tcp:1\n` });
+      await faults.setServices([...services, newcomer]);
+      const weir = faults.launch();
+      const said = await weir.waitForLine(/rules not written/);
+      expect(said).toMatch(/full/);
+      expect(said).toContain(full);
+      const ipv6 = { protocol: 'tcp', address: frontendsOf(5, 'IPv6').clusterIP, port: servicePort } as const;
+      await vi.waitFor(
+        async () => expect(await faults.pod('b').connect(ipv6)).toMatchObject({ kind: 'reply' }),
+        patience,
+      );
+      await vi.waitFor(() => faults.node.run('ipset', ['destroy', full]), patience);
+      await expect.poll(state, patience).toEqual(allRight);
+    });
+
+    // nf_tables has no lock.
+    if (backend === 'legacy')
+      test('a lock that somebody else holds for 8 seconds is waited for', async () => {
+        const weir = await faults.start();
+        await withTraffic(async () => {
+          const holder = faults.node.run('flock', ['/run/xtables.lock', 'sleep', '8']);
+          await vi.waitFor(
+            () => faults.node.run('sh', ['-c', '! flock -n /run/xtables.lock true']),
+            patience,
+          );
+          await faults.setServices([...services, newcomer]);
+          await weir.waitForLine(/waits: .*xtables lock/);
+          await holder;
+          await expect.poll(state, patience).toEqual(allRight);
+        });
+        expect(complaints(weir)).toEqual([]);
+        expect(await weir.stop()).toEqual({ code: 0, signal: null });
+      });
+  });
+}

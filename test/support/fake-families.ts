@@ -1,0 +1,60 @@
+import { FamilySync } from '../../controllers/family-sync.ts';
+import { ruleOwnership } from '../../controllers/rule-ownership.ts';
+import { KernelWriter } from '../../pkg/apply/index.ts';
+import { RuleState } from '../../pkg/kernel/index.ts';
+import type { Family } from '../../pkg/net/index.ts';
+import type { CommandResult } from '../../pkg/runtime/index.ts';
+import type { FakeClock } from './fake-clock.ts';
+import { type FakeCommandRunner, fakeCommandRunner } from './fake-command-runner.ts';
+
+type Program = 'save' | 'restore';
+
+/** Both families on programs that answer as they are told: nothing is in the kernel, everything succeeds. */
+export interface FakeFamilies {
+  readonly families: readonly FamilySync[];
+  readonly commands: FakeCommandRunner;
+  /** What the program answers from now on; `undefined`: success, with nothing to show. */
+  answer(family: Family, program: Program, result: Partial<CommandResult> | undefined): void;
+  /** Names of the programs that ran since the last call, with their tables. */
+  ran(): readonly string[];
+}
+
+export function fakeFamilies(clock: FakeClock): FakeFamilies {
+  const answers = new Map<string, Partial<CommandResult>>();
+  const file = (family: Family, program: Program): string =>
+    `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-nft-${program}`;
+  const program = (name: string) => (): Partial<CommandResult> => answers.get(name) ?? {};
+  const names = (['IPv4', 'IPv6'] as const).flatMap((family) => [
+    file(family, 'save'),
+    file(family, 'restore'),
+  ]);
+  const scripts = [...names, 'ipset', 'iptables-nft', 'ip6tables-nft'].map(
+    (name) => [name, program(name)] as const,
+  );
+  const commands = fakeCommandRunner(Object.fromEntries(scripts));
+  let seen = 0;
+  const families = (['IPv4', 'IPv6'] as const).map((family) => {
+    const tools = {
+      family,
+      backend: 'nft',
+      save: file(family, 'save'),
+      restore: file(family, 'restore'),
+      list: file(family, 'save').replace('-save', ''),
+    } as const;
+    const writer = new KernelWriter({ tools, commands, clock, onContention: () => undefined });
+    return new FamilySync(new RuleState(family, ruleOwnership(family)), writer, () => clock.now());
+  });
+  return {
+    families,
+    commands,
+    answer: (family, kind, result) => {
+      if (result === undefined) answers.delete(file(family, kind));
+      else answers.set(file(family, kind), result);
+    },
+    ran: () => {
+      const lines = commands.lines.slice(seen);
+      seen = commands.lines.length;
+      return lines.map((line) => line.replace(/ (--noflush|-exist|-w).*/, ''));
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createCommandRunner } from '../../pkg/runtime/index.ts';
+
+/** Where the program under test looks first. */
+const firstInPath = '/usr/local/sbin';
+const timeoutMs = 20_000;
+const runner = createCommandRunner();
+
+/**
+ * Programs that stand in front of the real ones on everybody's search path, pass on all they are asked, and fail when a
+ * test says so. They are mounted, which nobody outside the sandbox sees.
+ */
+export class FaultyTools {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async mount(tools: readonly string[]): Promise<FaultyTools> {
+    const folder = await mkdtemp(join(tmpdir(), 'weir-faulty-tools-'));
+    await mkdir(join(folder, 'bin'));
+    for (const tool of tools) {
+      const real = (await sh(`command -v ${tool}`)).trim();
+      await writeFile(join(folder, 'bin', tool), wrapper(folder, tool, real), { mode: 0o755 });
+    }
+    await sh(`mount --bind ${join(folder, 'bin')} ${firstInPath}`);
+    return new FaultyTools(folder);
+  }
+
+  /** The next `times` runs that write say that line 2 failed and do nothing. */
+  async fail(tool: string, times: number): Promise<void> {
+    await this.#order(
+      tool,
+      Array.from({ length: times }, () => 'fail'),
+    );
+  }
+
+  /** The next runs are killed with SIGKILL, each behind the transaction with this number (0: before any is complete). */
+  async killAfterCommit(tool: string, ...transactions: readonly number[]): Promise<void> {
+    await this.#order(
+      tool,
+      transactions.map((number) => `kill ${number}`),
+    );
+  }
+
+  /** The next run takes this much longer. */
+  async delay(tool: string, seconds: number): Promise<void> {
+    await this.#order(tool, [`delay ${seconds}`]);
+  }
+
+  /** Whether all that was ordered has happened. */
+  async isSpent(tool: string): Promise<boolean> {
+    return (await readFile(this.#orders(tool), 'utf8')) === '';
+  }
+
+  /** Every run so far, with its arguments. */
+  async calls(): Promise<readonly string[]> {
+    const text = await readFile(join(this.#folder, 'calls'), 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => line !== '');
+  }
+
+  async unmount(): Promise<void> {
+    await sh(`umount ${firstInPath}`);
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  #orders(tool: string): string {
+    return join(this.#folder, `${tool}.orders`);
+  }
+
+  #order(tool: string, lines: readonly string[]): Promise<void> {
+    return writeFile(this.#orders(tool), lines.map((line) => `${line}\n`).join(''));
+  }
+}
+
+function wrapper(folder: string, tool: string, real: string): string {
+  return `#!/bin/sh
+echo "${tool} $*" >>${folder}/calls
+orders=${folder}/${tool}.orders
+# Only runs that write.
+case "${tool} $*" in *restore*) ;; *) exec ${real} "$@" ;; esac
+if [ -s "$orders" ]; then
+  read -r order number <"$orders"
+  sed -i 1d "$orders"
+  if [ "$order" = delay ]; then
+    sleep "$number"
+    exec ${real} "$@"
+  fi
+  cat >${folder}/${tool}.input
+  if [ "$order" = fail ]; then
+    echo "${tool}: line 2 failed" >&2
+    exit 1
+  fi
+  # The tool gets the whole of the first transactions and the first lines of the next, and is killed while it waits for more.
+  awk -v n="$number" '{ if (done >= n && $0 == "COMMIT") exit; print; if ($0 == "COMMIT") done++ }' ${folder}/${tool}.input >${folder}/${tool}.half
+  mkfifo ${folder}/${tool}.fifo.$$
+  ${real} "$@" <${folder}/${tool}.fifo.$$ &
+  pid=$!
+  { cat ${folder}/${tool}.half; sleep 0.5; kill -KILL $pid; } >${folder}/${tool}.fifo.$$
+  rm ${folder}/${tool}.fifo.$$
+  kill -KILL $$
+fi
+exec ${real} "$@"
+`;
+}
+
+async function sh(script: string): Promise<string> {
+  const result = await runner.run({ file: 'sh', args: ['-ec', script], captureOutput: true, timeoutMs });
+  if (result.exitCode !== 0) throw new Error(`${script}: ${result.stderr.trim()}`);
+  return result.stdout;
+}
