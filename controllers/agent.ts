@@ -143,6 +143,10 @@ export class Agent {
       families,
       syncPeriodMs: config.iptablesSyncPeriod,
       onSuspicion: (reason) => loop.recheck(reason),
+      onContest: (moves) =>
+        log.warn(
+          `another agent keeps putting rules in front of Weir's (${moves} times by now): what these accept, no policy sees; Weir moves back less often from now on. Let one of the two be first`,
+        ),
       onError: (error) => log.warn('the rules in the kernel could not be looked at', { error }),
     });
     return loop;

@@ -10,6 +10,7 @@ describe('DriftAudit', () => {
   let clock: FakeClock;
   let fake: FakeFamilies;
   let suspicions: string[];
+  let contests: number[];
   let errors: unknown[];
   let audit: DriftAudit;
 
@@ -17,6 +18,7 @@ describe('DriftAudit', () => {
     clock = new FakeClock();
     fake = fakeFamilies(clock);
     suspicions = [];
+    contests = [];
     errors = [];
     for (const family of fake.families) await family.refresh(signal);
     audit = new DriftAudit({
@@ -24,6 +26,7 @@ describe('DriftAudit', () => {
       families: fake.families,
       syncPeriodMs: 30_000,
       onSuspicion: (reason) => suspicions.push(reason),
+      onContest: (moves) => contests.push(moves),
       onError: (error) => errors.push(error),
     });
     fake.ran();
@@ -43,6 +46,26 @@ describe('DriftAudit', () => {
     family?.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
     await clock.advance(2000);
     expect(suspicions).toEqual(['somebody else changed the rules']);
+    audit.stop();
+  });
+
+  test('takes its time with an agent that is in front again and again, and says so once', async () => {
+    const jump = {
+      table: 'filter',
+      builtin: 'FORWARD',
+      rule: '-j WEIR-FORWARD',
+      target: 'WEIR-FORWARD',
+    } as const;
+    fake.families[0]?.state.setJumps('policy', [{ ...jump, position: 'first' }]);
+    const stdout =
+      '*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -j OTHER\n-A FORWARD -j WEIR-FORWARD\nCOMMIT\n';
+    fake.answer('IPv4', 'save', { stdout });
+    void audit.start();
+    await clock.advance(29_000);
+    expect(suspicions.length).toBeGreaterThan(3);
+    expect(suspicions.length).toBeLessThan(8);
+    expect(new Set(suspicions)).toEqual(new Set(["somebody else put a rule in front of Weir's"]));
+    expect(contests).toEqual([4]);
     audit.stop();
   });
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../pkg/runtime/index.ts';
 import type { FamilySync } from './family-sync.ts';
+import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
 
 export interface DriftAuditOptions {
   readonly clock: Clock;
@@ -8,6 +9,8 @@ export interface DriftAuditOptions {
   readonly syncPeriodMs: number;
   /** The kernel may not be as it was left: read, compare, repair. */
   readonly onSuspicion: (reason: string) => void;
+  /** Another agent keeps moving in front of Weir's jumps; told once for each contest. */
+  readonly onContest: (moves: number) => void;
   /** Looking failed; it will be tried again. */
   readonly onError: (error: unknown) => void;
 }
@@ -24,6 +27,7 @@ const lookShare = 0.02;
 export class DriftAudit {
   readonly #options: DriftAuditOptions;
   readonly #stop = new AbortController();
+  readonly #contest = new JumpContest();
   #nextLook: number;
 
   constructor(options: DriftAuditOptions) {
@@ -71,7 +75,18 @@ export class DriftAudit {
       onSuspicion('it is time to compare everything');
       return;
     }
-    const missing = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
-    if (missing.includes(true)) onSuspicion('somebody else changed the rules');
+    const wrong = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
+    const plans = families.filter((_, index) => wrong[index] === true).map(({ state }) => state.plan());
+    if (plans.length === 0) return;
+    if (!plans.every(isOnlyDisplaced)) onSuspicion('somebody else changed the rules');
+    else this.#answerDisplacement();
+  }
+
+  #answerDisplacement(): void {
+    const { clock, onContest, onSuspicion } = this.#options;
+    const move = this.#contest.displaced(clock.now());
+    if (move === 'wait') return;
+    if (move === 'repair and warn') onContest(this.#contest.moves);
+    onSuspicion("somebody else put a rule in front of Weir's");
   }
 }

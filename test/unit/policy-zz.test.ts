@@ -1,0 +1,168 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PacketTracer, type Plan } from '../../pkg/kernel/index.ts';
+import { type Family, familyOf } from '../../pkg/net/index.ts';
+import { evaluate, type Packet, type PolicyWorld } from '../../pkg/policy/decide/index.ts';
+import { FakeKernel } from '../support/fake-kernel.ts';
+import { firstPacket, PolicyNode, policyOptions } from '../support/policy-node.ts';
+import { randomPolicyCase } from '../support/random-policy-world.ts';
+
+const families: readonly Family[] = ['IPv4', 'IPv6'];
+const timeout = 60_000;
+
+interface Change {
+  readonly kind: 'policies' | 'pods' | 'namespaces';
+  readonly before: PolicyWorld;
+  readonly after: PolicyWorld;
+  readonly packets: readonly Packet[];
+}
+
+/** A world, the same with one object changed, come or gone, and packets. */
+const oneChange: fc.Arbitrary<Change> = fc
+  .tuple(
+    randomPolicyCase,
+    randomPolicyCase,
+    fc.constantFrom('policies' as const, 'pods' as const, 'namespaces' as const),
+    fc.nat(),
+  )
+  .map(([{ world, packets }, other, kind, choice]) => ({
+    kind,
+    before: world,
+    after: { ...world, [kind]: withOneOf<Named>(world[kind], other.world[kind], choice) },
+    packets,
+  }));
+
+/** A policy that allows something else than before, to the same pods. */
+const otherRules: fc.Arbitrary<Change> = fc
+  .tuple(randomPolicyCase, randomPolicyCase, fc.nat())
+  .map(([{ world, packets }, other, choice]) => {
+    const policies = world.policies.map((policy, index) => {
+      const donor = other.world.policies[0];
+      if (index !== choice % world.policies.length || donor === undefined) return policy;
+      return { ...policy, ingress: donor.ingress, egress: donor.egress };
+    });
+    return { kind: 'policies', before: world, after: { ...world, policies }, packets };
+  });
+
+describe('on the way from one state to the next', () => {
+  test(
+    'nothing passes that neither of them lets through',
+    () => {
+      fc.assert(
+        fc.property(oneChange, (change) =>
+          expectThroughout(
+            change,
+            change.packets.filter((packet) => isDeniedThroughout(change, packet)),
+            false,
+          ),
+        ),
+        { numRuns: 8000 },
+      );
+    },
+    timeout,
+  );
+
+  test(
+    'a policy that says something else never stops what it allows before and after',
+    () => {
+      fc.assert(
+        fc.property(otherRules, (change) => {
+          const { before, after, packets } = change;
+          const allowed = packets.filter(
+            (packet) => evaluate(before, packet).allowed && evaluate(after, packet).allowed,
+          );
+          expectThroughout(change, allowed, true);
+        }),
+        { numRuns: 3000 },
+      );
+    },
+    timeout,
+  );
+});
+
+/**
+ * What policies say changes at once. Pods change one set after the other: what one end denies before and after is denied
+ * throughout, and so is what a pod denies by its new policies. Not where one end stops denying by its rules in the
+ * same moment as the other begins to by its members, which are the last to go.
+ */
+function isDeniedThroughout({ kind, before, after }: Change, packet: Packet): boolean {
+  const [old, next] = [evaluate(before, packet), evaluate(after, packet)];
+  if (old.allowed || next.allowed) return false;
+  if (kind === 'policies') return true;
+  const halves = ['egress', 'ingress'] as const;
+  const denies = (half: (typeof halves)[number]): boolean => next[half].outcome === 'denied';
+  if (halves.some((half) => old[half].outcome === 'denied' && denies(half))) return true;
+  if (kind === 'namespaces') return false;
+  const changed = after.pods.filter((pod) => !before.pods.includes(pod)).flatMap((pod) => pod.addresses);
+  const isChanged = (ip: string): boolean => changed.some((address) => address.ip === ip);
+  return (
+    (isChanged(packet.source) && denies('egress')) || (isChanged(packet.destination) && denies('ingress'))
+  );
+}
+
+/** These packets are judged so at every step between the two worlds. */
+function expectThroughout({ before, after }: Change, packets: readonly Packet[], allowed: boolean): void {
+  for (const family of families) {
+    const ours = packets.filter((packet) => familyOf(packet.source) === family);
+    const node = new PolicyNode(policyOptions(family));
+    node.become(before);
+    const kernel = new FakeKernel();
+    kernel.load(node.kernel());
+    for (const step of stepsOf(node.become(after))) {
+      kernel.apply(step);
+      const tracer = new PacketTracer({ family, kernel: kernel.snapshot(), localAddresses: [] });
+      for (const packet of ours) {
+        const [outcome] = tracer.trace(firstPacket(packet, family));
+        const when = `${JSON.stringify(packet)} after ${JSON.stringify(step)}`;
+        expect(outcome?.verdict === 'accept', when).toBe(allowed);
+      }
+    }
+  }
+}
+
+/**
+ * A plan as it is executed: sets and members one after the other, all rules of the filter table at once, then late members one
+ * after the other and those that go.
+ */
+function stepsOf(plan: Plan): readonly Plan[] {
+  const none: Plan = {
+    family: plan.family,
+    createSets: [],
+    addMembers: [],
+    earlyRules: [],
+    writeChains: [],
+    jumps: [],
+    removeMembers: [],
+    deleteChains: [],
+    destroySets: [],
+  };
+  const { createSets, addMembers, writeChains, jumps, deleteChains, removeMembers, destroySets } = plan;
+  const adding = (isLate: boolean): readonly Plan[] =>
+    addMembers
+      .filter(({ last = false }) => last === isLate)
+      .map((change) => ({ ...none, addMembers: [change] }));
+  return [
+    { ...none, createSets },
+    ...adding(false),
+    { ...none, writeChains, jumps, deleteChains },
+    ...adding(true),
+    { ...none, removeMembers },
+    { ...none, destroySets },
+  ];
+}
+
+interface Named {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** One of the objects leaves, comes, or is another of the same name. */
+function withOneOf<T extends Named>(ours: readonly T[], theirs: readonly T[], choice: number): readonly T[] {
+  const donor = theirs[choice % Math.max(1, theirs.length)];
+  if (donor === undefined || choice % 5 === 0)
+    return ours.filter((_, index) => index !== choice % ours.length);
+  const isSame = (one: T): boolean => one.name === donor.name;
+  const replaced = ours.find(isSame);
+  const others = ours.filter((one) => !isSame(one));
+  return [...others, replaced === undefined ? donor : { ...donor, namespace: replaced.namespace }];
+}
