@@ -41,9 +41,9 @@ export class PolicyFollowUp {
     const changed = this.#options.policies.takeChangedPods();
     const hasChanged = changed === 'all' || changed.size > 0;
     this.#changed = merge(this.#changed, changed);
-    await this.#cut();
-    await this.#keepState({ policiesExist: this.#options.policies.hasPolicies, ranges: [...ranges] });
     if (hasChanged && !this.#hintsAreDue) void this.#tellHints();
+    await this.#keepState({ policiesExist: this.#options.policies.hasPolicies, ranges: [...ranges] });
+    await this.#cut();
   }
 
   stop(): void {

@@ -7,6 +7,7 @@ import { copyManifests, type ManifestCopy } from './manifest-copy.ts';
 
 export const nodeName = 'node-1';
 const clientName = 'laptop';
+const transports = { TCP: 'tcp', UDP: 'udp', SCTP: 'sctp' } as const;
 
 /** Opens the cluster of `manifests/`: one node that runs the pods of these files, and one client outside. Only in a sandbox. */
 export async function openCluster(backend: Backend | 'auto'): Promise<Cluster> {
@@ -115,5 +116,7 @@ function machineOf(pod: Pod): { readonly name: string; readonly addresses: reado
 }
 
 async function listen(machine: NetworkNamespace, pod: Pod): Promise<void> {
-  await machine.listen(...pod.namedPorts.map(({ port }) => ({ protocol: 'tcp', port }) as const));
+  await machine.listen(
+    ...pod.namedPorts.map(({ protocol, port }) => ({ protocol: transports[protocol], port })),
+  );
 }

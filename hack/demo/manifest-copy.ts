@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Document, parseAllDocuments } from 'yaml';
 import type { ApiObject, Pod, Service } from '../../pkg/api/index.ts';
@@ -7,6 +7,8 @@ import { createManifestSource } from '../../pkg/source/index.ts';
 import { expect } from './expect.ts';
 
 const original = new URL('manifests/', import.meta.url).pathname;
+/** Not in force before the demo puts them beside the manifests. */
+const policies = new URL('policies/', import.meta.url).pathname;
 
 /** The manifests of the demo in a temporary folder, where pods come and go. */
 export class ManifestCopy {
@@ -56,6 +58,23 @@ export class ManifestCopy {
   /** Saves the file of a pod without it. Resolves with the moment of saving. */
   async removePod(name: string): Promise<number> {
     return this.#rewrite(name, (documents, removed) => documents.filter((document) => document !== removed));
+  }
+
+  /** Puts a file of `policies/` into the folder. Resolves with the moment of saving. */
+  async savePolicies(file: string): Promise<number> {
+    const draft = join(this.folder, `.${file}.draft`);
+    await copyFile(join(policies, file), draft);
+    const savedAt = Date.now();
+    await rename(draft, join(this.folder, file));
+    return savedAt;
+  }
+
+  /** Takes every file of `policies/` that is there out of the folder again. Resolves with the moment before the first. */
+  async removePolicies(): Promise<number> {
+    const files = await readdir(policies);
+    const removedAt = Date.now();
+    for (const file of files) await rm(join(this.folder, file), { force: true });
+    return removedAt;
   }
 
   async #rewrite(

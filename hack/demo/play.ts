@@ -3,13 +3,14 @@ import type { Backend } from '../../pkg/apply/index.ts';
 import type { Act, Demo } from './act.ts';
 import { type Cluster, openCluster } from './cluster.ts';
 import { Unexpected } from './expect.ts';
+import { policiesAct } from './policies-act.ts';
 import { servicesAct } from './services-act.ts';
 import { Stage } from './stage.ts';
 import { Traffic } from './traffic.ts';
 import { Weir } from './weir.ts';
 
 // Plays the demo; started by hack/demo.ts inside the sandbox.
-const acts: readonly Act[] = [servicesAct];
+const acts: readonly Act[] = [servicesAct, policiesAct];
 const shownLogLines = 15;
 
 async function main(backend: Backend | 'auto'): Promise<number> {

@@ -1,6 +1,5 @@
 import type { Act } from './act.ts';
 import { beforeWeir } from './steps/before-weir.ts';
-import { leave } from './steps/leave.ts';
 import { meetTheNode } from './steps/meet-the-node.ts';
 import { otherKinds } from './steps/other-kinds.ts';
 import { podsChange } from './steps/pods-change.ts';
@@ -15,5 +14,5 @@ export const servicesAct: Act = {
     'address that stays. No machine has it: on every node something must lead each connection to one of the pods. ' +
     'Weir does that, with rules in the kernel. Here is a node to watch it on. It exists only inside this command; ' +
     'nothing on your machine is changed.',
-  steps: [meetTheNode, beforeWeir, startWeir, shareOut, otherKinds, podsChange, restartWeir, leave],
+  steps: [meetTheNode, beforeWeir, startWeir, shareOut, otherKinds, podsChange, restartWeir],
 };

@@ -5,6 +5,7 @@ import { type Cluster, nodeName } from './cluster.ts';
 import { expect } from './expect.ts';
 
 const clusterCidrs = '10.244.0.0/16,fd00:10:244::/48';
+const logPatienceMs = 5000;
 const readyLine = /ready: every Service is in the kernel/;
 
 /** What `weir plan --output json` tells, as far as the demo looks at it. */
@@ -44,6 +45,12 @@ export class Weir {
     this.#process = new WeirProcess(this.#cluster.node.namespace, ['run', ...this.#flags]);
     await this.#process.waitForLine(readyLine);
     return systemClock.now() - start;
+  }
+
+  /** Resolves with the first line like this that Weir logs, or has logged since its log had `from` lines. */
+  async logged(pattern: RegExp, from: number): Promise<string> {
+    expect(this.#process !== undefined, 'Weir runs', 'a process', 'none');
+    return this.#process.waitForLine(pattern, { from, timeoutMs: logPatienceMs });
   }
 
   /** Asks it to end, as the kubelet does, and waits. */

@@ -32,7 +32,7 @@ export async function listFlows(
 ): Promise<readonly Flow[]> {
   const args = ['-L', '-f', familyWord(family)];
   const result = await commands.run({ file: 'conntrack', args, captureOutput: true, timeoutMs }, signal);
-  if (!succeeded(result)) throw conntrackError(args, result, 'WEIR_SAVE_FAILED');
+  if (!succeeded(result)) throw conntrackError(args, result);
   const flows: Flow[] = [];
   for (const line of result.stdout.split('\n')) {
     const flow = parseFlow(line, family);
@@ -80,7 +80,7 @@ async function deleteMatch(
   const result = await commands.run({ file: 'conntrack', args, timeoutMs }, signal);
   // The tool ends with 1 where it found nothing to delete.
   const deleted = /\b(\d+) flow entries have been deleted/.exec(result.stderr)?.[1];
-  if (deleted === undefined || result.timedOut) throw conntrackError(args, result, 'WEIR_RESTORE_FAILED');
+  if (deleted === undefined || result.timedOut) throw conntrackError(args, result);
   return Number(deleted);
 }
 
@@ -123,17 +123,13 @@ function familyWord(family: Family): string {
   return family === 'IPv4' ? 'ipv4' : 'ipv6';
 }
 
-function conntrackError(
-  args: readonly string[],
-  result: CommandResult,
-  code: 'WEIR_SAVE_FAILED' | 'WEIR_RESTORE_FAILED',
-): WeirError {
+function conntrackError(args: readonly string[], result: CommandResult): WeirError {
   if (result.spawnError !== undefined) {
     return new WeirError(
-      'WEIR_NO_IPTABLES',
+      'WEIR_NO_CONNTRACK',
       `conntrack can not be started (${result.spawnError}); install the package conntrack (Fedora, Alpine: conntrack-tools)`,
     );
   }
   const message = `conntrack ${args.join(' ')}: ${failureText(result)}`;
-  return new WeirError(isUnprivileged(result) ? 'WEIR_NOT_PRIVILEGED' : code, message);
+  return new WeirError(isUnprivileged(result) ? 'WEIR_NOT_PRIVILEGED' : 'WEIR_CONNTRACK_FAILED', message);
 }

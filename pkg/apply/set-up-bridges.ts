@@ -39,11 +39,6 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Whether packets between two pods on one bridge pass through iptables now. */
-export async function bridgesAreFiltered(sysctl: Sysctl, family: Family): Promise<boolean> {
-  return (await sysctl.read(bridgeSetting(family))) === '1';
-}
-
 function bridgeSetting(family: Family): (typeof sysctlNames)['bridgeIPv4' | 'bridgeIPv6'] {
   return family === 'IPv4' ? sysctlNames.bridgeIPv4 : sysctlNames.bridgeIPv6;
 }

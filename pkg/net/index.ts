@@ -4,6 +4,5 @@ export type { Cidr } from './cidr.ts';
 export { canonicalCidr, cidrContains, cidrCovers, familyOf, formatCidr, parseCidr } from './cidr.ts';
 export { mergeCidrs } from './merge-cidrs.ts';
 export type { PortRange } from './port-range.ts';
-export { mergePortRanges, parsePort, parsePortRange } from './port-range.ts';
-export { rangeToCidrs } from './range-to-cidrs.ts';
+export { mergePortRanges } from './port-range.ts';
 export { subtractCidrs } from './subtract-cidrs.ts';

@@ -13,6 +13,8 @@ const catalogue = {
   WEIR_RESTORE_FAILED: { retryable: true, summary: 'iptables-restore refused or did not finish' },
   WEIR_LOCK_HELD: { retryable: true, summary: 'another program kept the xtables lock too long' },
   WEIR_IPSET_FAILED: { retryable: true, summary: 'ipset restore refused or did not finish' },
+  WEIR_NO_CONNTRACK: { retryable: false, summary: 'the conntrack program is missing or does not start' },
+  WEIR_CONNTRACK_FAILED: { retryable: true, summary: 'tracked connections could not be read or deleted' },
   WEIR_SYSCTL_FAILED: {
     retryable: true,
     summary: 'a kernel setting under /proc/sys could not be read or written',

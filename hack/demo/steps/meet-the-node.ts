@@ -44,8 +44,7 @@ function addressesOf(service: Service): readonly string[] {
   return outer.length > 0 ? outer : ports.length > 0 ? ports : Object.values(clusterIPs);
 }
 
-/** Every Service of the demo selects its pods by this one label. */
 function selectorText({ selector }: Service): string {
-  const app = selector?.['app'];
-  return app === undefined ? '-' : `app=${app}`;
+  const labels = Object.entries(selector ?? {}).map(([key, value]) => `${key}=${value}`);
+  return labels.join(',') || '-';
 }

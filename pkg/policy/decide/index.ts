@@ -1,11 +1,10 @@
 export type { Clause, ClausePorts, NamedPortMember, NamedPortSet } from './clauses.ts';
-export { clausesOf, namedPortMembers } from './clauses.ts';
+export { clausesOf } from './clauses.ts';
 export type { HalfVerdict, Packet, PolicyWorld, RuleReference, Verdict } from './evaluate.ts';
 export { evaluate } from './evaluate.ts';
 export type { BlockPeers, NamespaceChoice, PeerSet, PodPeers } from './peers.ts';
-export { podPeersMatch, selectPods } from './peers.ts';
+export { podPeersMatch } from './peers.ts';
 export type { PodDirectory } from './pod-directory.ts';
-export { createPodDirectory } from './pod-directory.ts';
 export type { HintWorld } from './policy-hints.ts';
 export { policyHints } from './policy-hints.ts';
 export { isPolicyPod } from './policy-pods.ts';

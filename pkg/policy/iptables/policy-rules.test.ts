@@ -474,6 +474,32 @@ describe('a change costs what it changes', () => {
     ).toBe(true);
   });
 
+  test('a pod is held by its new policies before anybody’s rules mean it', () => {
+    const node = start();
+    const moved = { ...api, nodeName: 'node-1', labels: { app: 'cache' } };
+    node.become(worldOf(policies, { pods: [web, moved, probe, ...others] }));
+    const plan = node.become(
+      worldOf(policies, { pods: [web, { ...moved, labels: api.labels }, probe, ...others] }),
+    );
+    expect(plan.addMembers.map(({ set, last = false }) => [numbered(set), last])).toEqual([
+      ['WEIR-4-PODS-#1', true],
+    ]);
+    const back = node.become(
+      worldOf(policies, { pods: [web, { ...moved, labels: web.labels }, probe, ...others] }),
+    );
+    expect(back.addMembers.every(({ last = false }) => !last)).toBe(true);
+    expect(back.addMembers.length).toBeGreaterThan(0);
+  });
+
+  test('the sets of a new rule are full before the rule is there', () => {
+    const plan = start().become(
+      worldOf([...policies, policy('shop/new', { ingress: [{ from: [{ podSelector: {} }] }] })], { pods }),
+    );
+    const { addMembers } = plan;
+    expect(addMembers.filter(({ set }) => set.includes('PODS'))).toHaveLength(1);
+    expect(addMembers.every(({ last = false }) => !last)).toBe(true);
+  });
+
   test('policies that mean the same peers share a set', () => {
     const twin = policy('shop/twin', {
       podSelector: { matchLabels: { app: 'cache' } },
