@@ -9,7 +9,7 @@ import { Stage } from './demo/stage.ts';
 
 const usage = `npm run demo [-- OPTIONS]
 
-Shows Weir at work on a small Kubernetes node that exists only while the command runs; takes some ten seconds.
+Shows Weir at work on a small Kubernetes node that exists only while the command runs; takes some twenty seconds.
   --backend legacy|nft   use this kind of iptables (default: the one that Weir chooses)`;
 
 const root = new URL('../', import.meta.url).pathname;

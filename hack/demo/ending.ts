@@ -22,13 +22,21 @@ export function sayEnding(stage: Stage, tookMs: number): void {
   stage.say('- every type of Service reaches its pods, over IPv4 and IPv6; mere names are left alone');
   stage.say('- pods come and go, the kernel follows in a fraction of a second, and no request fails');
   stage.say('- Weir can be restarted without anybody noticing, and takes all its rules away when asked to');
+  stage.say(
+    '- a policy is in force a fraction of a second after it was saved, and opens what it says and no more',
+  );
+  stage.say(
+    '- Weir tells when policies leave pods without DNS, and what to add; the demo added it, and DNS was back',
+  );
   stage.title('What to try next');
-  stage.say('Change hack/demo/manifests (one more api-server, say) and run the demo again.');
+  stage.say('Change hack/demo/manifests or hack/demo/policies (another port, say) and run the demo again.');
   stage.say('See every rule these files lead to; plan touches nothing:');
   stage.command(
     'sudo node_modules/.bin/node dist/weir.js plan --manifests hack/demo/manifests --node-name node-1',
   );
   stage.say('On a node of your own cluster, see what Weir would change there:');
-  stage.command('kubectl get services,endpointslices,pods,nodes -A -o yaml > cluster.yaml');
+  stage.command(
+    'kubectl get services,endpointslices,pods,nodes,namespaces,networkpolicies -A -o yaml > cluster.yaml',
+  );
   stage.command('sudo node_modules/.bin/node dist/weir.js plan --manifests cluster.yaml --node-name NODE');
 }

@@ -1,3 +1,4 @@
+import type { NetworkNamespace } from '../../test/support/network-namespace.ts';
 import { clusterTarget, loadBalancerTarget } from './addresses.ts';
 import type { Cluster } from './cluster.ts';
 import type { Connection } from './connections.ts';
@@ -15,12 +16,12 @@ export function shopConnections(cluster: Cluster): readonly ShopConnection[] {
   const [frontend, postgres] = [cluster.pod('frontend'), cluster.pod('postgres')];
   const [api, database] = [cluster.service('api-server'), cluster.service('postgres')];
   const apiPod = apiServerPod(cluster);
-  const port = (pod: typeof apiPod, number: number): Connection['to'] => ({
+  const port = (pod: NetworkNamespace, number: number): Connection['to'] => ({
     address: pod.address('IPv4'),
     port: number,
   });
   return [
-    { from: frontend, name: 'api-server', to: clusterTarget(api, 'IPv4'), need: 'application' },
+    { ...frontendToApi(cluster), need: 'application' },
     { from: frontend, name: 'api-server', to: clusterTarget(api, 'IPv6'), need: 'application' },
     { from: apiPod, name: 'postgres', to: clusterTarget(database, 'IPv4'), need: 'application' },
     { from: frontend, name: 'postgres', to: clusterTarget(database, 'IPv4'), need: 'none' },
@@ -37,7 +38,7 @@ export function shopConnections(cluster: Cluster): readonly ShopConnection[] {
 }
 
 /** One of the pods behind api-server that stay all along. */
-export function apiServerPod(cluster: Cluster): ReturnType<Cluster['pod']> {
+export function apiServerPod(cluster: Cluster): NetworkNamespace {
   const [first = ''] = cluster.podsBehind(cluster.service('api-server'));
   return cluster.pod(first);
 }

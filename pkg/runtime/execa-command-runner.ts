@@ -14,6 +14,8 @@ const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const killDelayMs = 1000;
 /** After the process is gone its pipes may be held open by a child of its own: this long we wait for them. */
 const pipeGraceMs = 500;
+/** In several short waits: a loop that was busy for a second has used up one of them, and reads the pipe before the next. */
+const pipeGraceWaits = 10;
 /** After SIGKILL a process may still sit in the kernel. We give up waiting, not the process. */
 const abandonMs = 3000;
 const maxStderr = 64 * 1024;
@@ -125,7 +127,12 @@ function giveUp(
       if (!settled.aborted) timers.push(setTimeout(() => resolve(undefined), ms));
     };
     giveUpIn(timeoutMs + killDelayMs + abandonMs);
-    child.once('exit', () => giveUpIn(pipeGraceMs));
+    const waitForPipes = (waits: number): void => {
+      if (settled.aborted) return;
+      if (waits === 0) resolve(undefined);
+      else timers.push(setTimeout(() => waitForPipes(waits - 1), pipeGraceMs / pipeGraceWaits));
+    };
+    child.once('exit', () => waitForPipes(pipeGraceWaits));
     const onCancel = (): void => giveUpIn(killDelayMs + abandonMs);
     cancelled?.addEventListener('abort', onCancel, { once: true });
     settled.addEventListener('abort', () => {

@@ -88,7 +88,8 @@ export class PolicyKernel {
       `--local-pod-cidrs=${this.#podCidrs().join(',')}`,
     ]);
     this.#weir = weir;
-    await weir.waitForLine(/\bready: /);
+    // The first sync has been told: the next one is about a change.
+    await weir.waitForLine(/\bsynced \(/);
   }
 
   /** The cluster has these objects from now on, besides the node; resolves when Weir has brought them into the kernel. */

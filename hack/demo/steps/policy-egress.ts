@@ -5,6 +5,7 @@ import { type Connection, expectReach, follow } from '../connections.ts';
 import { expect } from '../expect.ts';
 import { shopConnections } from '../shop.ts';
 import { duration } from '../stage.ts';
+import type { Weir } from '../weir.ts';
 
 const file = 'egress.yaml';
 const remedy = 'allow-dns.yaml';
@@ -28,7 +29,8 @@ export const policyEgress: Step = {
     const names = ['shop/default-deny-egress', 'k8s-app: kube-dns', 'UDP 53'];
     const isComplete = names.every((name) => line.includes(name));
     expect(isComplete, 'Weir names the policy and what to add', names.join(', '), line);
-    stage.observed('Weir has logged which policy does it, and what to add:');
+    expect(hint.test(await planText(weir)), 'weir plan warns as well', 'the same hint', 'none');
+    stage.observed('Weir has logged which policy does it, and what to add; weir plan says the same:');
     stage.gap();
     stage.say(line);
     stage.gap();
@@ -38,13 +40,20 @@ export const policyEgress: Step = {
     stage.observed(
       `${remedy} adds just that. ${duration(openMs)} after it was saved DNS answers, and the application works.`,
     );
-    const { exitCode, lines } = await weir.plan();
-    const isQuiet = exitCode === 0 && !lines.some((one) => one.startsWith('hint:'));
-    expect(isQuiet, 'weir plan has nothing to say', 'no hint and no change', lines.join('\n'));
+    const text = await planText(weir);
+    expect(!text.includes('hint:'), 'weir plan is content', 'no hint', text);
     stage.command('weir plan');
-    stage.observed('has no hint any more, and the kernel holds exactly what the policies say.');
+    stage.observed('gives no hint any more, and finds in the kernel exactly what the policies say.');
   },
 };
+
+/** Throws `Unexpected` when the kernel is not as the files say. */
+async function planText(weir: Weir): Promise<string> {
+  const { exitCode, lines } = await weir.plan();
+  const text = lines.join('\n');
+  expect(exitCode === 0, 'weir plan finds no difference', 'exit code 0: no change', text);
+  return text;
+}
 
 /** As every lookup of a name begins. */
 function lookup(cluster: Cluster): Connection {

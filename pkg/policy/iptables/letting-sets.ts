@@ -25,7 +25,7 @@ export class LettingSets {
 
   /** What was defined before has been written, with its members. */
   settle(): void {
-    for (const spec of this.#new.values()) this.#state.defineSet(spec);
+    for (const spec of this.#new.values()) this.#state.defineSet({ ...spec, joinLast: true });
     this.#new.clear();
   }
 }
