@@ -8,7 +8,6 @@ const count = 12;
 const probeEveryMs = 10;
 /** A second is what Weir promises. */
 const followMs = 1000;
-const probeTimeoutMs = 300;
 /** So that the probe has seen how it was before the change. */
 const leadMs = 100;
 
@@ -50,14 +49,20 @@ export async function follow(
   wanted: Reach,
   change: () => Promise<number>,
 ): Promise<number> {
-  const probe = await from.startProbe({ ...to, protocol, everyMs: probeEveryMs, timeoutMs: probeTimeoutMs });
+  const probe = await from.startProbe({
+    ...to,
+    protocol,
+    everyMs: probeEveryMs,
+    timeoutMs: requestTimeoutMs,
+  });
   await systemClock.sleep(leadMs);
   const changedAt = await change();
   await systemClock.sleep(followMs);
-  const { changes } = await probe.stop();
-  const silent = changes.filter(({ result }) => result === 'timeout');
-  const replies = changes.filter(({ result }) => result !== 'timeout');
-  const met = wanted === 'answered' ? replies[0]?.endedAt : silent[0]?.startedAt;
+  const { changes, replies } = await probe.stop();
+  const met =
+    wanted === 'answered'
+      ? changes.find(({ result }) => Object.hasOwn(replies, result))?.endedAt
+      : changes.find(({ result }) => result === 'timeout')?.startedAt;
   const isWanted = wanted === 'answered' || changes.at(-1)?.result === 'timeout';
   const what = `${from.name} asks ${name} while that changes`;
   expect(met !== undefined && met >= changedAt && isWanted, what, `${wanted} within ${followMs} ms`, changes);

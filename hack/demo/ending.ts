@@ -23,13 +23,12 @@ export function sayEnding(stage: Stage, tookMs: number): void {
   stage.say('- pods come and go, the kernel follows in a fraction of a second, and no request fails');
   stage.say('- Weir can be restarted without anybody noticing, and takes all its rules away when asked to');
   stage.say(
-    '- a policy is in force a fraction of a second after it was saved, and opens what it says and no more',
+    '- a policy is in force a fraction of a second after it was saved, and opens no more than it says',
   );
-  stage.say(
-    '- Weir tells when policies leave pods without DNS, and what to add; the demo added it, and DNS was back',
-  );
+  stage.say('- when policies leave pods without DNS, Weir says so, and what to add; added, DNS was back');
   stage.title('What to try next');
-  stage.say('Change hack/demo/manifests or hack/demo/policies (another port, say) and run the demo again.');
+  stage.say('Change hack/demo/manifests (one more api-server, say) and run the demo again.');
+  stage.say('Break a policy of hack/demo/policies: the demo says what it expected, and what it saw.');
   stage.say('See every rule these files lead to; plan touches nothing:');
   stage.command(
     'sudo node_modules/.bin/node dist/weir.js plan --manifests hack/demo/manifests --node-name node-1',

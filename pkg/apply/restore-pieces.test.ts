@@ -122,14 +122,18 @@ describe('a big plan', () => {
     expect(texts(restorePieces(everything, 'legacy', limits))).toContain(wholeRules);
   });
 
-  test('is cut on nf_tables: early rules, chains by stage, entry chains with the jumps, then what goes', () => {
+  test('is cut on nf_tables: early rules, the whole filter table, nat chains by stage, entry chains with the jumps, then what goes', () => {
     expect(texts(restorePieces(everything, 'nft', limits)).slice(1)).toEqual([
       'iptables-restore\n*nat\n-I KUBE-SERVICES 1 -j KUBE-SVC-A\nCOMMIT\n',
       `iptables-restore
 *filter
 :WEIR-FORWARD - [0:0]
 -A WEIR-FORWARD -m set --match-set WEIR-6-NEW dst,dst -j DROP
+-D FORWARD -j WEIR-FORWARD
+-I FORWARD 1 -j WEIR-FORWARD
 COMMIT
+`,
+      `iptables-restore
 *nat
 :KUBE-SVC-B - [0:0]
 :KUBE-SVC-A - [0:0]
@@ -138,10 +142,6 @@ COMMIT
 COMMIT
 `,
       `iptables-restore
-*filter
--D FORWARD -j WEIR-FORWARD
--I FORWARD 1 -j WEIR-FORWARD
-COMMIT
 *nat
 :KUBE-SERVICES - [0:0]
 -A KUBE-SERVICES -j KUBE-SVC-A

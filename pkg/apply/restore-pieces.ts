@@ -49,14 +49,31 @@ function inOnePiece(plan: Plan): readonly RestorePiece[] {
   ];
 }
 
+/**
+ * The filter table is never cut: a pod that moves from one policy chain to another would be in neither for the moment between
+ * two pieces. It is small, and comes first, so that policies hold before Services lead to pods.
+ */
 function inManyPieces(plan: Plan, limits: PieceLimits): readonly RestorePiece[] {
-  const groups = groupChains(plan.writeChains, limits);
+  const isFilter = ({ table }: { readonly table: string }): boolean => table === 'filter';
+  const groups = groupChains(
+    plan.writeChains.filter((chain) => !isFilter(chain)),
+    limits,
+  );
   const last = groups.at(-1) ?? [];
   return [
     { tool: 'ipset', about: 'sets and members', input: additions(plan) },
     rulesPiece('early rules', { ...emptyTransaction, earlyRules: earlyRules(plan) }),
+    rulesPiece('filter chains and jumps', {
+      ...emptyTransaction,
+      writeChains: plan.writeChains.filter(isFilter),
+      jumps: plan.jumps.filter(isFilter),
+    }),
     ...groups.slice(0, -1).map((writeChains) => rulesPiece('chains', { ...emptyTransaction, writeChains })),
-    rulesPiece('chains and jumps', { ...emptyTransaction, writeChains: last, jumps: plan.jumps }),
+    rulesPiece('chains and jumps', {
+      ...emptyTransaction,
+      writeChains: last,
+      jumps: plan.jumps.filter((jump) => !isFilter(jump)),
+    }),
     { tool: 'ipset', about: 'late members', input: lateChanges(plan) },
     ...deletePieces(plan.deleteChains, limits),
     { tool: 'ipset', about: 'sets to remove', input: destructions(plan) },

@@ -36,7 +36,7 @@ export async function answersEcho(from: NetworkNamespace, address: string): Prom
 }
 
 /** A UDP packet that an error is about; addresses of one family. */
-export interface UdpEnds {
+interface UdpEnds {
   readonly source: string;
   readonly sourcePort: number;
   readonly destination: string;

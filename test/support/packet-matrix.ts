@@ -21,7 +21,7 @@ export interface Attempt {
 /** `refused`: the sender was told that it can not be, where the protocol tells. */
 export type Answer = 'answered' | 'silence' | 'refused';
 
-export interface Patience {
+interface Patience {
   /** How long a forbidden answer is waited for after all others have come. */
   readonly graceMs: number;
   readonly timeoutMs: number;

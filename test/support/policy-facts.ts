@@ -70,7 +70,7 @@ const machines: readonly MachineSpec[] = Object.entries(pods).map(([name, { addr
 }));
 
 /** What a test changes about the cluster of the facts. */
-export interface FactsCluster {
+interface FactsCluster {
   /** Name (in the namespace `shop`) or `namespace/name` → spec, as people write it. */
   readonly policies?: Readonly<Record<string, Manifest>>;
   /** Pod → what else its spec says. */

@@ -127,7 +127,7 @@ export class PolicyKernel {
       .map((line) => line.replace(/ \[\d+:\d+\]$/, ''));
   }
 
-  /** The last lines of Weir that are not about its everyday work. */
+  /** What Weir warned of, and what it could not do. */
   get complaints(): readonly string[] {
     return (this.#weir?.lines ?? []).filter((line) => / (WARN|ERROR) /.test(line));
   }

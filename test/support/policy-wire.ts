@@ -19,11 +19,11 @@ export function worldManifests(world: PolicyWorld, nodeName: string): readonly M
   ];
 }
 
-export function namespaceObject({ name, labels }: Namespace): Manifest {
+function namespaceObject({ name, labels }: Namespace): Manifest {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
 
-export function podObject(pod: Pod, nodeName: string): Manifest {
+function podObject(pod: Pod, nodeName: string): Manifest {
   const { namespace, name, uid, labels, hostNetwork, addresses, phase, namedPorts, terminating } = pod;
   const ports = namedPorts.map((one) => ({
     name: one.name,
@@ -41,7 +41,7 @@ export function podObject(pod: Pod, nodeName: string): Manifest {
   };
 }
 
-export function policyObject(policy: NetworkPolicy): Manifest {
+function policyObject(policy: NetworkPolicy): Manifest {
   const { namespace, name, podSelector, policyTypes, ingress, egress } = policy;
   return {
     apiVersion: 'networking.k8s.io/v1',
