@@ -150,9 +150,11 @@ export class PolicyLab {
 
   #ruleFlags(node: string): readonly string[] {
     return [
-      ...['--manifests', this.folder, '--node-name', node, '--iptables-backend', this.backend],
-      ...['--cluster-cidr', '10.244.0.0/16,fd00:10:244::/48'],
-      ...['--local-pod-cidrs', this.world.podCidrs(node).join(',')],
+      `--manifests=${this.folder}`,
+      `--node-name=${node}`,
+      `--iptables-backend=${this.backend}`,
+      '--cluster-cidr=10.244.0.0/16,fd00:10:244::/48',
+      `--local-pod-cidrs=${this.world.podCidrs(node).join(',')}`,
     ];
   }
 }
@@ -182,7 +184,7 @@ export async function triedAll(from: NetworkNamespace, to: NetworkNamespace): Pr
     (['tcp', 'udp'] as const).map((protocol) => tried(from, to, family, { protocol })),
   );
   const results = await Promise.all(requests);
-  return [...new Set(results)].length === 1 ? (results[0] ?? '') : results.join(' ');
+  return new Set(results).size === 1 ? (results[0] ?? '') : results.join(' ');
 }
 
 export function targetOf(to: NetworkNamespace, family: Family, protocol: Transport): ConnectRequest {

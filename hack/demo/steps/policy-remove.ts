@@ -13,7 +13,7 @@ export const policyRemove: Step = {
     const followedMs = await follow(shut, 'answered', () => cluster.manifests.removePolicies());
     await expectReach(connections, () => true);
     stage.observed(
-      `${duration(followedMs)} after the files were deleted, ${shut.from.name} reaches ${shut.name}, and everybody everybody else as before.`,
+      `${duration(followedMs)} after the files were deleted, ${shut.from.name} reaches ${shut.name}, and all is open as before.`,
     );
   },
 };
