@@ -18,8 +18,8 @@ export interface PolicyFollowUpOptions {
   readonly nodeAddresses: () => readonly string[];
 }
 
-/** Hints look at everything: they wait until changes come to rest. */
-const hintPauseMs = 500;
+/** Hints look at everything, which may take a third of a second: they wait until nothing has changed for this long. */
+const hintPauseMs = 1000;
 
 /** What follows policy rules into the kernel: forbidden connections are cut, hints are told, and the boot guard's state is kept. */
 export class PolicyFollowUp {
@@ -29,6 +29,7 @@ export class PolicyFollowUp {
   /** Changed since connections were last cut; stays when that fails. */
   #changed: Set<string> | 'all' = new Set();
   #hintsAreDue = false;
+  #lastChange = 0;
   #kept: string | undefined;
 
   constructor(options: PolicyFollowUpOptions) {
@@ -41,6 +42,7 @@ export class PolicyFollowUp {
     const changed = this.#options.policies.takeChangedPods();
     const hasChanged = changed === 'all' || changed.size > 0;
     this.#changed = merge(this.#changed, changed);
+    if (hasChanged) this.#lastChange = this.#options.clock.now();
     if (hasChanged && !this.#hintsAreDue) void this.#tellHints();
     await this.#keepState({ policiesExist: this.#options.policies.hasPolicies, ranges: [...ranges] });
     await this.#cut();
@@ -83,12 +85,15 @@ export class PolicyFollowUp {
   async #tellHints(): Promise<void> {
     const { clock, policies } = this.#options;
     this.#hintsAreDue = true;
-    const isDue = await clock.sleep(hintPauseMs, this.#stop.signal).then(
-      () => true,
-      () => false,
-    );
+    for (let wait = hintPauseMs; wait > 0; wait = this.#lastChange + hintPauseMs - clock.now()) {
+      const isOver = await clock.sleep(wait, this.#stop.signal).then(
+        () => true,
+        () => false,
+      );
+      if (!isOver) return;
+    }
     this.#hintsAreDue = false;
-    if (isDue) this.#hints.replace('policies', policies.hints());
+    this.#hints.replace('policies', policies.hints());
   }
 }
 

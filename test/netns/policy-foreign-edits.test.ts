@@ -113,6 +113,14 @@ for (const backend of backends) {
       expect(others.filter((line) => line.startsWith('create '))).toHaveLength(3);
     });
 
+    test('a jump that is not first any more is told as such', async () => {
+      const from = weir.lines.length;
+      await lab.iptables('IPv4', '-I FORWARD 1 -p tcp -j OTHERS');
+      expect(await weir.waitForLine(/jump repaired in filter FORWARD/, { from })).toMatch(/not first/);
+      await expect.poll(enforced, patience).toEqual(right);
+      await lab.iptables('IPv4', '-D FORWARD -p tcp -j OTHERS');
+    });
+
     test.each(damages)('%s: put right, and what others have stays', async (_, lines) => {
       const from = weir.lines.length;
       for (const family of families) await lab.iptables(family, ...lines);
@@ -120,14 +128,6 @@ for (const backend of backends) {
       await weir.waitForLine(/rules written/, { from });
       await expect.poll(enforced, patience).toEqual(right);
       expect(await othersHave()).toEqual(others);
-    });
-
-    test('a jump that is not first any more is told as such', async () => {
-      const from = weir.lines.length;
-      await lab.iptables('IPv4', '-I FORWARD 1 -p tcp -j OTHERS');
-      expect(await weir.waitForLine(/jump repaired in filter FORWARD/, { from })).toMatch(/not first/);
-      await expect.poll(enforced, patience).toEqual(right);
-      await lab.iptables('IPv4', '-D FORWARD -p tcp -j OTHERS');
     });
 
     test('sets that are emptied, filled with others and destroyed are as before', async () => {

@@ -1,7 +1,7 @@
-import type { Diagnostic, NetworkPolicy } from '../../api/index.ts';
+import type { Diagnostic, NetworkPolicy, Pod } from '../../api/index.ts';
 import { dnsHints } from './dns-hints.ts';
 import type { PolicyWorld } from './evaluate.ts';
-import { podPeersMatch, selectPods, subjectsOf } from './peers.ts';
+import { type PodPeers, podPeersMatch, selectPods, subjectsOf } from './peers.ts';
 import { createPodDirectory, type PodDirectory } from './pod-directory.ts';
 import { ruleHints } from './rule-hints.ts';
 
@@ -18,19 +18,35 @@ export interface HintWorld extends PolicyWorld {
  */
 export function policyHints(world: HintWorld): readonly Diagnostic[] {
   const directory = createPodDirectory(world.pods, world.namespaces);
-  const hints = world.policies.flatMap((policy) => hintsOf(policy, world, directory));
+  const podsByNamespace = Map.groupBy(world.pods, (pod) => pod.namespace);
+  const hints = world.policies.flatMap((policy) => {
+    const neighbours = podsByNamespace.get(policy.namespace) ?? [];
+    return hintsOf(policy, { neighbours, serviceRanges: world.serviceRanges }, directory);
+  });
   return [...hints, ...dnsHints(world)].toSorted(compareHints);
 }
 
-function hintsOf(policy: NetworkPolicy, world: HintWorld, directory: PodDirectory): readonly Diagnostic[] {
-  const subjects = selectPods(subjectsOf(policy), directory);
-  if (subjects.length === 0) return [selectsNoPod(policy, world)];
-  return ruleHints({ policy, subjects, directory, serviceRanges: world.serviceRanges });
+/** What one policy's hints depend on besides the pods that count. */
+interface PolicySurroundings {
+  /** All pods of the policy's namespace, also those to which policies do not apply. */
+  readonly neighbours: readonly Pod[];
+  readonly serviceRanges: readonly string[];
 }
 
-function selectsNoPod(policy: NetworkPolicy, world: HintWorld): Diagnostic {
+function hintsOf(
+  policy: NetworkPolicy,
+  around: PolicySurroundings,
+  directory: PodDirectory,
+): readonly Diagnostic[] {
+  const selected = subjectsOf(policy);
+  const subjects = selectPods(selected, directory);
+  if (subjects.length === 0) return [selectsNoPod(policy, selected, around.neighbours)];
+  return ruleHints({ policy, subjects, directory, serviceRanges: around.serviceRanges });
+}
+
+function selectsNoPod(policy: NetworkPolicy, selected: PodPeers, neighbours: readonly Pod[]): Diagnostic {
   const { namespace, name } = policy;
-  const exempt = world.pods.filter((pod) => podPeersMatch(subjectsOf(policy), pod, undefined)).length;
+  const exempt = neighbours.filter((pod) => podPeersMatch(selected, pod, undefined)).length;
   const message =
     exempt === 0
       ? `selects no pod in namespace ${namespace}`

@@ -102,7 +102,9 @@ export class TcpFlow {
   /** By a reset: nothing lingers in TIME_WAIT, and the source port is free at once. */
   close(): void {
     this.#end((startedAt) => failure('closed', startedAt));
-    this.#socket.resetAndDestroy();
+    // A reset waits for a connect that is under way, and would keep the port for as long.
+    if (this.#socket.connecting) this.#socket.destroy();
+    else this.#socket.resetAndDestroy();
   }
 
   #end(outcome: (startedAt: number) => Outcome): void {
