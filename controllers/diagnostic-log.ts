@@ -39,10 +39,8 @@ export class DiagnosticLog {
         this.#log.error(line);
         break;
       case 'warning':
-        this.#log.warn(line);
-        break;
       case 'hint':
-        this.#log.info(line);
+        this.#log.warn(line);
         break;
     }
   }

@@ -64,9 +64,7 @@ export class SetState {
       createSets: createSets.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
       addMembers: this.#memberChanges((tracker) => tracker.toAdd())
         .filter((change) => !dying.has(change.set))
-        .map((change) =>
-          this.#sets.desired(change.set)?.joinLast === true ? { ...change, last: true } : change,
-        ),
+        .map((change) => (this.#joinsLast(change.set) ? { ...change, last: true } : change)),
       removeMembers: this.#memberChanges((tracker) => tracker.toRemove()).filter(
         (change) => !dying.has(change.set),
       ),
@@ -96,6 +94,11 @@ export class SetState {
     if (this.#sets.desired(set) !== undefined || this.#sets.applied(set) !== undefined) return;
     this.#members.delete(set);
     this.#changed.delete(set);
+  }
+
+  /** No rule looks into a set that is yet to be created: it is filled before the rules that will. */
+  #joinsLast(set: SetName): boolean {
+    return this.#sets.desired(set)?.joinLast === true && !this.#sets.pending().has(set);
   }
 
   #memberChanges(pick: (tracker: MemberTracker) => ReadonlySet<string>): readonly MemberChange[] {

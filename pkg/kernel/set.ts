@@ -17,7 +17,8 @@ export interface SetSpec {
   /** `maxelem`: an upper bound, not an allocation. */
   readonly maxElements: number;
   /**
-   * Being a member lets traffic through, so members join only after all chains are written (and no matter when they leave).
+   * Being a member lets traffic through, so who joins an existing set does so only after all chains are written: a pod that changes is
+   * held by its new policies before it is anybody's peer or is known.
    * Says nothing to the kernel.
    */
   readonly joinLast?: boolean;

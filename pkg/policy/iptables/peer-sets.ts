@@ -1,6 +1,5 @@
 import type { Labels, Pod } from '../../api/index.ts';
 import type { RuleState, SetName } from '../../kernel/index.ts';
-import type { LettingSets } from './letting-sets.ts';
 import type { FollowedPeers, PeerSource } from './peer-source.ts';
 import type { PodIndex } from './pod-index.ts';
 
@@ -15,16 +14,14 @@ interface UsedSet {
  */
 export class PeerSets {
   readonly #state: RuleState;
-  readonly #sets: LettingSets;
   readonly #pods: PodIndex;
   readonly #used = new Map<SetName, UsedSet>();
   readonly #followed = new Set<FollowedPeers>();
   /** Sets about pods of a namespace, for namespaces that have pods; made when first asked for. */
   readonly #byNamespace = new Map<string, Set<FollowedPeers>>();
 
-  constructor(state: RuleState, sets: LettingSets, pods: PodIndex) {
+  constructor(state: RuleState, pods: PodIndex) {
     this.#state = state;
-    this.#sets = sets;
     this.#pods = pods;
   }
 
@@ -36,7 +33,7 @@ export class PeerSets {
       return;
     }
     this.#used.set(source.spec.name, { source, users: 1 });
-    this.#sets.define(source.spec);
+    this.#state.defineSet({ ...source.spec, joinLast: true });
     if (source.kind === 'fixed') this.#add(source, source.members);
     else this.#follow(source);
   }
@@ -48,7 +45,7 @@ export class PeerSets {
     used.users -= 1;
     if (used.users > 0) return;
     this.#used.delete(set);
-    this.#sets.remove(set);
+    this.#state.removeSet(set);
     if (used.source.kind === 'fixed') return;
     this.#followed.delete(used.source);
     for (const sets of this.#byNamespace.values()) sets.delete(used.source);

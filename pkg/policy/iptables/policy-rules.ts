@@ -3,7 +3,6 @@ import { namespacedName } from '../../api/index.ts';
 import type { ChainName, RuleState } from '../../kernel/index.ts';
 import { isPolicyPod, type Profile, profilesOf } from '../decide/index.ts';
 import { type ForwardOptions, forwardJump, forwardRules } from './forward-chain.ts';
-import { LettingSets } from './letting-sets.ts';
 import { PeerSets } from './peer-sets.ts';
 import { addressesOf } from './peer-source.ts';
 import { namespaceOf, PodIndex } from './pod-index.ts';
@@ -28,7 +27,6 @@ export class PolicyRules {
   /** Pods that count and have an address of the family. */
   readonly #pods = new PodIndex();
   readonly #policies = new Map<string, Map<NamespacedName, NetworkPolicy>>();
-  readonly #letting: LettingSets;
   readonly #peerSets: PeerSets;
   readonly #chains: ProfileChains;
   readonly #dispatches: readonly ProfileDispatch[];
@@ -45,8 +43,7 @@ export class PolicyRules {
     this.#state = state;
     this.#options = options;
     const { family } = options;
-    this.#letting = new LettingSets(state);
-    this.#peerSets = new PeerSets(state, this.#letting, this.#pods);
+    this.#peerSets = new PeerSets(state, this.#pods);
     this.#chains = new ProfileChains(state, family, this.#peerSets);
     this.#dispatches = [
       new ProfileDispatch(state, family, 'Egress'),
@@ -100,7 +97,6 @@ export class PolicyRules {
 
   /** Brings places, profile chains and dispatch up to date; call once after all changes of a sync. */
   finish(): void {
-    this.#letting.settle();
     const isOpen = this.#policies.size > 0;
     if (isOpen && !this.#isOpen) for (const dispatch of this.#dispatches) dispatch.open();
     this.#placePods();
@@ -189,10 +185,10 @@ export class PolicyRules {
     this.#isGuarded = isGuarded;
     const known = knownPodsSet(this.#options.family);
     if (!isGuarded) {
-      this.#letting.remove(known.name);
+      this.#state.removeSet(known.name);
       return;
     }
-    this.#letting.define(known);
+    this.#state.defineSet({ ...known, joinLast: true });
     for (const addresses of this.#local.values())
       for (const address of addresses) this.#state.addMember(known.name, address);
   }
