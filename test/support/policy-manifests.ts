@@ -1,6 +1,6 @@
 import type { Manifest } from './service-manifests.ts';
 
-export const policyNamespace = 'default';
+const policyNamespace = 'default';
 
 export interface PodManifestSpec {
   readonly name: string;
