@@ -44,12 +44,13 @@ export async function closeAtBoot(
   signal: AbortSignal,
 ): Promise<readonly Family[]> {
   if (!policiesExist) return [];
-  const closed: Family[] = [];
-  for (const family of families) {
+  const writes = families.map(async (family): Promise<readonly Family[]> => {
     const own = ranges.filter((range) => familyOf(range) === family.state.family);
-    if (own.length === 0) continue;
-    if (await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal))
-      closed.push(family.state.family);
-  }
-  return closed;
+    if (own.length === 0) return [];
+    const hasClosed = await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal);
+    return hasClosed ? [family.state.family] : [];
+  });
+  // One family's failure never leaves the other open.
+  await Promise.allSettled(writes);
+  return (await Promise.all(writes)).flat();
 }

@@ -1,4 +1,4 @@
-import { type Diagnostic, type NamespacedName, namespacedName } from '../pkg/api/index.ts';
+import { type Diagnostic, type NamespacedName, namespacedName, type Pod } from '../pkg/api/index.ts';
 import type { Dirty, Store } from '../pkg/cache/index.ts';
 import type { RuleConfig } from '../pkg/config/index.ts';
 import type { RuleState } from '../pkg/kernel/index.ts';
@@ -60,9 +60,7 @@ export class PolicyController {
     const { store, config } = this.#options;
     return {
       policies: store.list('NetworkPolicy'),
-      pods: store
-        .list('Pod')
-        .flatMap((pod) => this.#known.get(namespacedName(pod.namespace, pod.name)) ?? []),
+      pods: this.#effectivePods(),
       namespaces: store.list('Namespace'),
       nodeName: config.nodeName,
       nodeAddresses,
@@ -81,10 +79,15 @@ export class PolicyController {
     if (policies.length === 0) return [];
     return policyHints({
       policies,
-      pods: store.list('Pod'),
+      pods: this.#effectivePods(),
       namespaces: store.list('Namespace'),
       serviceRanges: serviceRanges(store),
     });
+  }
+
+  #effectivePods(): readonly Pod[] {
+    const pods = this.#options.store.list('Pod');
+    return pods.flatMap((pod) => this.#known.get(namespacedName(pod.namespace, pod.name)) ?? []);
   }
 
   /** The pods that count differently now, with the addresses that they had and have. */

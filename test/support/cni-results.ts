@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { policyNamespace } from './policy-manifests.ts';
 
 export interface CniResultWords {
   readonly pod: string;
@@ -64,7 +63,7 @@ export function cniResultText({
     networkName: 'cbr0',
     cniArgs: [
       ['IgnoreUnknown', '1'],
-      ['K8S_POD_NAMESPACE', policyNamespace],
+      ['K8S_POD_NAMESPACE', 'default'],
       ['K8S_POD_NAME', pod],
       ['K8S_POD_INFRA_CONTAINER_ID', `container-${pod}`],
       ['K8S_POD_UID', uid],

@@ -117,7 +117,7 @@ export class PolicyLab {
   /** What `weir plan` prints: `IPv4: no change` and the same for IPv6 when the kernel holds exactly what it should. Without warnings. */
   async plan(node = this.node.name): Promise<readonly string[]> {
     const { lines } = await runWeir(this.world.nodeNamed(node).namespace, ['plan', ...this.#ruleFlags(node)]);
-    return lines.filter((line) => !line.startsWith('warning: '));
+    return lines.filter((line) => !/^(warning|hint): /.test(line));
   }
 
   /** One restore by somebody else on the first node, of lines for the filter table. */
