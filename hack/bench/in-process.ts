@@ -8,6 +8,7 @@ import { type Plan, RuleState } from '../../pkg/kernel/index.ts';
 import { type Command, createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
 import { serviceOwnership } from '../../pkg/service/iptables/index.ts';
 import { bareMilliseconds } from './bare-tools.ts';
+import { benchTools } from './bench-tools.ts';
 import {
   type BenchService,
   benchServices,
@@ -42,15 +43,7 @@ function ruleConfig(): RuleConfig {
 
 function createBench(): Bench {
   const recorder = recordingRunner(createCommandRunner());
-  const base = `iptables-${backend}`;
-  const kind = backend === 'legacy' ? 'legacy' : 'nft';
-  const tools = {
-    family: 'IPv4',
-    backend: kind,
-    save: `${base}-save`,
-    restore: `${base}-restore`,
-    list: base,
-  } as const;
+  const tools = benchTools(backend);
   const store = new Store();
   const state = new RuleState('IPv4', serviceOwnership('IPv4'));
   const controller = new ServiceController({
@@ -179,15 +172,7 @@ async function main(): Promise<void> {
   const cpu = process.cpuUsage(cpuBefore);
   const readStart = performance.now();
   const commands = createCommandRunner();
-  const base = `iptables-${backend}`;
-  const kind = backend === 'legacy' ? 'legacy' : 'nft';
-  const tools = {
-    family: 'IPv4',
-    backend: kind,
-    save: `${base}-save`,
-    restore: `${base}-restore`,
-    list: base,
-  } as const;
+  const tools = benchTools(backend);
   state.replaceApplied(await readKernel(commands, tools, ['filter', 'nat']));
   const readBackMs = performance.now() - readStart;
   const afterReadBack = state.plan();

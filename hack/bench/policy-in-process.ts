@@ -8,6 +8,7 @@ import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
 import { isEmptyPlan, RuleState } from '../../pkg/kernel/index.ts';
 import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
+import { benchTools } from './bench-tools.ts';
 import { namespaceObject, podObject, policyCluster } from './policy-cluster.ts';
 import { percentile, round } from './statistics.ts';
 
@@ -30,10 +31,8 @@ const controller = new PolicyController({
   states: [state],
   cniResults: () => noResults,
 });
-const kind = backend === 'legacy' ? 'legacy' : 'nft';
-const base = `iptables-${kind}`;
 const writer = new KernelWriter({
-  tools: { family: 'IPv4', backend: kind, save: `${base}-save`, restore: `${base}-restore`, list: base },
+  tools: benchTools(backend),
   commands: createCommandRunner(),
   clock: systemClock,
   onContention: () => undefined,
