@@ -2,8 +2,11 @@ import type { ApiObject, Diagnostic, ObjectKind } from '../api/index.ts';
 
 /** What a source tells. Handlers are synchronous and only note what changed. */
 export interface SourceHandler {
-  /** An object is there or has changed. */
-  upsert(object: ApiObject): void;
+  /**
+   * An object is there or has changed. `triggeredAt`: when the cause of an EndpointSlice's change happened, as its annotation
+   * `endpoints.kubernetes.io/last-change-trigger-time` says, in milliseconds since 1970.
+   */
+  upsert(object: ApiObject, triggeredAt?: number): void;
   /** An object is gone. `namespace` is empty for cluster-wide kinds. */
   delete(kind: ObjectKind, namespace: string, name: string): void;
   /** Every kind has delivered its first complete state. Called once. */
