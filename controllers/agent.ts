@@ -1,8 +1,10 @@
 import { networkInterfaces } from 'node:os';
+import type { Pod } from '../pkg/api/index.ts';
 import { createSysctl, type Sysctl, setUpBridges, sysctlNames } from '../pkg/apply/index.ts';
 import { Store } from '../pkg/cache/index.ts';
 import type { RunConfig } from '../pkg/config/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
+import type { Metrics } from '../pkg/metrics/index.ts';
 import {
   type Clock,
   type CommandRunner,
@@ -17,19 +19,25 @@ import {
   type Source,
   type SourceHandler,
 } from '../pkg/source/index.ts';
-import { closeAtBoot, readBootState } from './boot-guard.ts';
+import { AgentLoops } from './agent-loops.ts';
 import { BridgeFilter } from './bridge-filter.ts';
+import { ChangeLatency } from './change-latency.ts';
+import { applyConntrackSettings } from './conntrack-settings.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
-import { DriftAudit } from './drift-audit.ts';
+import type { EventSink } from './event-recorder.ts';
 import { type Kernel, openKernel } from './families.ts';
+import type { HttpServer } from './health/http-server.ts';
+import { ProxyHealth } from './health/proxy-health.ts';
 import { interfaceAddresses } from './interface-addresses.ts';
+import { knownEvents } from './known-events.ts';
+import { checkNode } from './node-checks.ts';
 import { claimNode, type NodeClaim } from './node-claim.ts';
-import { nodeDiagnostics } from './node-diagnostic.ts';
+import { closeUnknownPods } from './node-set-up.ts';
+import { waitForNode } from './node-wait.ts';
 import { otherProxyPorts } from './other-proxy.ts';
-import { PolicyController } from './policy-controller.ts';
-import { PolicyFollowUp } from './policy-follow-up.ts';
-import { ServiceController } from './service-controller.ts';
-import { SyncLoop } from './sync-loop.ts';
+import { Readiness } from './readiness.ts';
+import { startServers } from './servers.ts';
+import { storeHandler } from './store-handler.ts';
 
 export interface AgentOptions {
   readonly config: RunConfig;
@@ -37,165 +45,178 @@ export interface AgentOptions {
   readonly commands: CommandRunner;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly events: EventSink;
   readonly supervisor: Supervisor;
 }
 
 /** How often to look whether another proxy has gone. */
 const otherProxyPollMs = 2000;
 
-/** The moving parts of `weir run`, in their order: kernel, other proxy gone, first complete state, then the loops. */
+/** The moving parts of `weir run`, in their order: kernel, other proxy gone, servers, first complete state, then the loops. */
 export class Agent {
   readonly #options: AgentOptions;
   readonly #stop = new AbortController();
   readonly #store = new Store();
   readonly #sysctl: Sysctl = createSysctl();
-  #bridges: BridgeFilter | undefined;
+  readonly #diagnostics: DiagnosticLog;
+  readonly #health: ProxyHealth;
+  #latency: ChangeLatency | undefined;
   #cni: CniCache | undefined;
-  #followUp: PolicyFollowUp | undefined;
-  #loop: SyncLoop | undefined;
-  #audit: DriftAudit | undefined;
+  #servers: readonly HttpServer[] = [];
+  #loops: AgentLoops | undefined;
   #claim: NodeClaim | undefined;
-  #otherProxy = false;
-  #ready = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
+    const { config, clock, log, metrics } = options;
+    this.#diagnostics = new DiagnosticLog(log, (origin, list) => metrics.node.setDiagnostics(origin, list));
+    this.#health = new ProxyHealth({ clock, wallClock: Date.now, syncPeriodMs: config.iptablesSyncPeriod });
   }
 
   /** Resolves when everything runs; throws when Weir can't work here. */
   async start(): Promise<void> {
-    const { source, supervisor } = this.#options;
+    const { config, source, clock, log, supervisor } = this.#options;
+    const { signal } = this.#stop;
     this.#cni = this.#createCniCache();
     const [kernel] = await Promise.all([
       this.#prepareKernel(),
       source.start(this.#handler()),
       this.#cni.start(),
     ]);
-    const loop = await this.#createLoop(kernel);
-    this.#loop = loop;
-    if (this.#stop.signal.aborted) return;
+    if (config.manifests === undefined) {
+      await waitForNode({ store: this.#store, config, clock, log, signal });
+      const node = this.#store.get('Node', '', config.nodeName);
+      checkNode({ config, node, families: kernel.families.map(({ state }) => state.family) }, log);
+    }
+    const loops = await this.#createLoops(kernel);
+    this.#loops = loops;
+    if (signal.aborted) return;
     // What was read is decoded: the texts and raw objects are garbage now.
     collectGarbage();
-    supervisor.watch('sync loop', loop.start());
-    if (this.#audit !== undefined) supervisor.watch('drift audit', this.#audit.start());
+    this.#latency?.start();
+    for (const [part, running] of loops.start()) supervisor.watch(part, running);
   }
 
   /** Finishes or abandons the running sync within the deadline. The rules stay. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stop.abort(new Error('stopped'));
-    this.#audit?.stop();
-    this.#followUp?.stop();
+    this.#loops?.stopLooking();
     await Promise.all([this.#options.source.stop(), this.#cni?.stop()]);
-    const finished = (await this.#loop?.stop(deadlineMs)) ?? true;
+    const finished = (await this.#loops?.stop(deadlineMs)) ?? true;
+    await Promise.all(this.#servers.map((server) => server.stop()));
     this.#claim?.release();
     if (!finished)
       this.#options.log.warn('the running sync was abandoned; the next start reads the kernel and goes on');
   }
 
-  async #createLoop({ families }: Kernel): Promise<SyncLoop> {
-    const { config, clock, log } = this.#options;
+  async #createLoops(kernel: Kernel): Promise<AgentLoops> {
+    const { config, commands, clock, log, metrics, events } = this.#options;
+    const families = kernel.families.map((family) => family.state.family);
     const tcpBeLiberal = (await this.#sysctl.read(sysctlNames.tcpBeLiberal)) ?? '0';
-    const services = new ServiceController({
-      store: this.#store,
+    metrics.startFamilies(families);
+    this.#latency = new ChangeLatency({
+      clock,
+      wallClock: Date.now,
+      families,
+      metrics,
+      isClosed: (pod) => this.#isClosedUntilKnown(pod),
+    });
+    // Pods of the first state are not new.
+    for (const pod of this.#store.list('Pod')) this.#latency.changed(pod);
+    return new AgentLoops({
       config,
+      store: this.#store,
+      commands,
+      clock,
+      log,
+      metrics,
+      events,
+      kernel,
       tcpBeLiberal: tcpBeLiberal !== '0',
-      states: families.map((family) => family.state),
-      interfaceAddresses,
-    });
-    const policies = new PolicyController({
-      store: this.#store,
-      config,
-      states: families.map((family) => family.state),
+      health: this.#health,
+      latency: this.#latency,
+      diagnostics: this.#diagnostics,
       cniResults: () => this.#cni?.results() ?? [],
-    });
-    const followUp = new PolicyFollowUp({
-      policies,
-      families: families.map((family) => family.state.family),
-      established: config.policyEstablished,
-      stateDir: config.policyClosedStart === 'boot' ? config.stateDir : undefined,
-      commands: this.#options.commands,
-      clock,
-      log,
       nodeAddresses: interfaceAddresses,
+      readiness: this.#createReadiness(families),
     });
-    this.#followUp = followUp;
-    const conflicts = new DiagnosticLog(log);
-    const loop = new SyncLoop({
-      clock,
-      log,
-      store: this.#store,
-      services,
-      policies,
-      families,
-      minSyncPeriodMs: config.iptablesMinSyncPeriod,
-      mayWrite: () => !this.#otherProxy,
-      onOtherProxy: (message) => this.#standBack(message),
-      onSynced: async (readMs) => {
-        if (readMs !== undefined) this.#audit?.looked(readMs);
-        conflicts.replace('addresses', services.conflictDiagnostics());
-        conflicts.replace('node', nodeDiagnostics(this.#store, config.nodeName));
-        await followUp.synced(policies.localRanges(services.podCIDRs));
-        await this.#afterSync(services, readMs !== undefined);
-      },
-    });
-    this.#audit = new DriftAudit({
-      clock,
-      families,
-      syncPeriodMs: config.iptablesSyncPeriod,
-      onSuspicion: (reason) => loop.recheck(reason),
-      onContest: (moves) =>
-        log.warn(
-          `another agent keeps putting rules in front of Weir's (${moves} times by now): what these accept, no policy sees; Weir moves back less often from now on. Let one of the two be first`,
-        ),
-      onError: (error) => log.warn('the rules in the kernel could not be looked at', { error }),
-    });
-    return loop;
   }
 
-  async #afterSync(services: ServiceController, hasRead: boolean): Promise<void> {
-    // Only behind the guard that the rules just got: else neighbours could reach the node's loopback (CVE-2020-8558).
-    if (services.servesLocalhostNodePorts) await this.#sysctl.ensure(sysctlNames.routeLocalnet, '1');
-    const bridgesAreRight = hasRead || !this.#ready ? await this.#bridges?.ensure() : undefined;
-    if (this.#ready || bridgesAreRight === false) return;
-    this.#ready = true;
-    this.#options.log.info('ready: every Service is in the kernel');
-    collectGarbage();
+  /** The guard of unknown addresses dropped what this pod sent until now. */
+  #isClosedUntilKnown({ nodeName, hostNetwork }: Pod): boolean {
+    const { config } = this.#options;
+    if (hostNetwork || nodeName !== config.nodeName || config.policyClosedStart === 'off') return false;
+    return this.#store.list('NetworkPolicy').length > 0;
+  }
+
+  #createReadiness(families: readonly ('IPv4' | 'IPv6')[]): Readiness {
+    const { config, commands, log, metrics } = this.#options;
+    const bridges = new BridgeFilter({
+      setUp: () => setUpBridges(this.#sysctl, commands, families),
+      localPods: () => this.#store.list('Pod').filter((pod) => pod.nodeName === config.nodeName),
+      interfaces: networkInterfaces,
+      log,
+    });
+    return new Readiness({
+      bridges,
+      sysctl: this.#sysctl,
+      log,
+      onChange: (isReady) => {
+        this.#health.setReady(isReady);
+        metrics.node.setReady(isReady);
+        if (isReady) collectGarbage();
+      },
+    });
   }
 
   #handler(): SourceHandler {
-    const store = this.#store;
-    const diagnostics = new DiagnosticLog(this.#options.log);
-    return {
-      upsert: (object) => {
-        store.upsert(object);
+    return storeHandler({
+      store: this.#store,
+      diagnostics: (origin, list) => this.#diagnostics.replace(origin, list),
+      changed: ({ before, after, triggeredAt }) => {
+        if (after !== undefined) this.#latency?.changed(after, triggeredAt);
+        else if (before !== undefined) this.#latency?.deleted(before.kind, before.namespace, before.name);
+        const object = after ?? before;
+        if (object?.kind === 'Service' || object?.kind === 'EndpointSlice')
+          this.#options.metrics.sync.changed(object.kind);
       },
-      delete: (kind, namespace, name) => {
-        store.remove(kind, namespace, name);
+      settled: () => {
+        this.#noteNode();
+        this.#loops?.run();
       },
-      synced: () => store.markSynced(),
-      diagnostics: (origin, list) => diagnostics.replace(origin, list),
-      settled: () => this.#loop?.run(),
-    };
+    });
+  }
+
+  /** What load balancers must know of the node. A folder of manifests may well have no Node at all. */
+  #noteNode(): void {
+    const { config } = this.#options;
+    if (config.manifests !== undefined) return;
+    const node = this.#store.get('Node', '', config.nodeName);
+    this.#health.setNode({
+      exists: node !== undefined,
+      beingDeleted: node?.beingDeleted === true,
+      toBeDeletedTaint: node?.toBeDeletedTaint === true,
+    });
   }
 
   async #prepareKernel(): Promise<Kernel> {
     const { config, commands, clock, log } = this.#options;
     const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
-    await this.#setUpNode(kernel);
-    await this.#closeAtBoot(kernel);
+    const families = kernel.families.map((family) => family.state.family);
+    await applyConntrackSettings({ config, sysctl: this.#sysctl, log, strict: false });
+    for (const problem of await setUpBridges(this.#sysctl, commands, families)) log.debug(problem);
+    await closeUnknownPods({ config, kernel, log, signal: this.#stop.signal });
     await this.#waitForOtherProxy();
+    await this.#startServers();
     return kernel;
   }
 
-  /** Policies hold from the first packet of the node on, although nobody knows yet what they say. */
-  async #closeAtBoot({ families }: Kernel): Promise<void> {
-    const { config, log } = this.#options;
-    if (config.policyClosedStart !== 'boot') return;
-    const state = await readBootState(config.stateDir);
-    if (state === undefined) return;
-    const closed = await closeAtBoot(families, state, this.#stop.signal);
-    if (closed.length > 0)
-      log.info(`${closed.join(' and ')} pod ranges are closed until the policies are known`);
+  async #startServers(): Promise<void> {
+    const { config, metrics, events, clock, log } = this.#options;
+    if (this.#stop.signal.aborted) return;
+    this.#servers = await startServers({ config, health: this.#health, metrics, events, clock, log });
+    events.event(knownEvents.starting(config.nodeName));
   }
 
   #createCniCache(): CniCache {
@@ -204,7 +225,7 @@ export class Agent {
     return createCniCache({
       folders: cniCacheDir === undefined ? cniCacheFolders : [cniCacheDir],
       clock,
-      onChange: () => this.#loop?.run(),
+      onChange: () => this.#loops?.run(),
       onProblem: (problem) => {
         if (problem === undefined) log.info('the CNI result cache can be read again');
         else if (cniCacheDir === undefined) log.debug(problem);
@@ -213,37 +234,18 @@ export class Agent {
     });
   }
 
-  async #setUpNode({ tools }: Kernel): Promise<void> {
-    const { config, commands, log } = this.#options;
-    const families = tools.families.map((family) => family.family);
-    this.#bridges = new BridgeFilter({
-      setUp: () => setUpBridges(this.#sysctl, commands, families),
-      localPods: () => this.#store.list('Pod').filter((pod) => pod.nodeName === config.nodeName),
-      interfaces: networkInterfaces,
-      log,
-    });
-    for (const problem of await this.#bridges.prepare()) log.debug(problem);
-    if (config.conntrackTcpBeLiberal) await this.#sysctl.ensure(sysctlNames.tcpBeLiberal, '1');
-  }
-
   /** Two proxies would undo each other's rules for ever. */
   async #waitForOtherProxy(): Promise<void> {
     const { clock, log } = this.#options;
     for (let told = false; !this.#stop.signal.aborted; told = true) {
-      const ports = await otherProxyPorts();
-      if (ports.length === 0) this.#claim = await claimNode();
-      if (this.#claim !== undefined) return;
+      // The claim first: another Weir answers on kube-proxy's ports, too.
+      this.#claim ??= await claimNode();
+      const ports = this.#claim === undefined ? [] : await otherProxyPorts();
+      if (this.#claim !== undefined && ports.length === 0) return;
       const who = ports.length === 0 ? 'another Weir' : `another proxy (port ${ports.join(' and ')} answers)`;
       if (!told) log.error(`${who} runs on this node: no rules are written until it is gone`);
       await clock.sleep(otherProxyPollMs, this.#stop.signal).catch(() => undefined);
     }
     throw new WeirError('WEIR_OTHER_PROXY', 'stopped while another proxy was still running');
-  }
-
-  #standBack(message: string): void {
-    this.#otherProxy = true;
-    this.#options.log.error(
-      `${message}: Weir stops writing Service rules; end the other proxy, then restart Weir`,
-    );
   }
 }

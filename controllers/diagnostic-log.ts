@@ -13,14 +13,18 @@ export function diagnosticLine({ location, kind, namespace, name, field, message
 /** Logs each diagnostic once for as long as it holds, and again should it come back. */
 export class DiagnosticLog {
   readonly #log: Logger;
+  readonly #onReplace: ((origin: string, diagnostics: readonly Diagnostic[]) => void) | undefined;
   readonly #current = new Map<string, ReadonlySet<string>>();
 
-  constructor(log: Logger) {
+  /** `onReplace` is told everything that `replace` is. */
+  constructor(log: Logger, onReplace?: (origin: string, diagnostics: readonly Diagnostic[]) => void) {
     this.#log = log;
+    this.#onReplace = onReplace;
   }
 
   /** All that is wrong with `origin` now. */
   replace(origin: string, diagnostics: readonly Diagnostic[]): void {
+    this.#onReplace?.(origin, diagnostics);
     const before = this.#current.get(origin) ?? new Set();
     const now = new Set<string>();
     for (const diagnostic of diagnostics) {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { chainName } from '../pkg/kernel/index.ts';
+import { chainName, setName } from '../pkg/kernel/index.ts';
 import { FakeClock } from '../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../test/support/fake-families.ts';
 import { DriftAudit } from './drift-audit.ts';
@@ -12,6 +12,7 @@ describe('DriftAudit', () => {
   let suspicions: string[];
   let contests: number[];
   let errors: unknown[];
+  let verified: string[];
   let audit: DriftAudit;
 
   beforeEach(async () => {
@@ -20,12 +21,14 @@ describe('DriftAudit', () => {
     suspicions = [];
     contests = [];
     errors = [];
+    verified = [];
     for (const family of fake.families) await family.refresh(signal);
     audit = new DriftAudit({
       clock,
       families: fake.families,
       syncPeriodMs: 30_000,
       onSuspicion: (reason) => suspicions.push(reason),
+      onVerified: (family) => verified.push(family),
       onContest: (moves) => contests.push(moves),
       onError: (error) => errors.push(error),
     });
@@ -37,6 +40,7 @@ describe('DriftAudit', () => {
     await clock.advance(20_000);
     expect(suspicions).toEqual([]);
     expect(fake.ran().length).toBeGreaterThan(10);
+    expect(verified.slice(0, 2)).toEqual(['IPv4', 'IPv6']);
     audit.stop();
   });
 
@@ -46,6 +50,27 @@ describe('DriftAudit', () => {
     family?.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
     await clock.advance(2000);
     expect(suspicions).toEqual(['somebody else changed the rules']);
+    expect(verified).toEqual(['IPv6']);
+    audit.stop();
+  });
+
+  test('notices within two seconds that a set was emptied', async () => {
+    fake.showSets('save', 'create WEIR-4-A hash:ip family inet\nadd WEIR-4-A 10.0.0.1\n');
+    fake.showSets('list', 'Name: WEIR-4-A\nNumber of entries: 1\n');
+    for (const family of fake.families) {
+      family.invalidate();
+      await family.refresh(signal);
+    }
+    // Otherwise nobody wants it.
+    const name = setName('WEIR-4-A');
+    fake.families[0]?.state.defineSet({ name, type: 'hash:ip', family: 'IPv4', maxElements: 16 });
+    fake.families[0]?.state.addMember(name, '10.0.0.1');
+    void audit.start();
+    await clock.advance(5000);
+    expect(suspicions).toEqual([]);
+    fake.showSets('list', 'Name: WEIR-4-A\nNumber of entries: 0\n');
+    await clock.advance(2000);
+    expect(suspicions).toEqual(['somebody else changed the sets']);
     audit.stop();
   });
 

@@ -1,3 +1,4 @@
+import type { Family } from '../pkg/net/index.ts';
 import type { Clock } from '../pkg/runtime/index.ts';
 import type { FamilySync } from './family-sync.ts';
 import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
@@ -9,6 +10,8 @@ export interface DriftAuditOptions {
   readonly syncPeriodMs: number;
   /** The kernel may not be as it was left: read, compare, repair. */
   readonly onSuspicion: (reason: string) => void;
+  /** A glance found the rules of a family as they should be. */
+  readonly onVerified: (family: Family) => void;
   /** Another agent keeps moving in front of Weir's jumps; told once for each contest. */
   readonly onContest: (moves: number) => void;
   /** Looking failed; it will be tried again. */
@@ -71,14 +74,20 @@ export class DriftAudit {
   }
 
   async #look(): Promise<void> {
-    const { clock, families, onSuspicion, syncPeriodMs } = this.#options;
+    const { clock, families, onSuspicion, onVerified, syncPeriodMs } = this.#options;
     if (clock.now() >= this.#nextLook) {
       this.#nextLook = clock.now() + syncPeriodMs;
       onSuspicion('it is time to compare everything');
       return;
     }
-    const wrong = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
-    const plans = families.filter((_, index) => wrong[index] === true).map(({ state }) => state.plan());
+    const found = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
+    for (const [index, { state }] of families.entries())
+      if (found[index] === 'nothing') onVerified(state.family);
+    if (found.includes('sets')) {
+      onSuspicion('somebody else changed the sets');
+      return;
+    }
+    const plans = families.filter((_, index) => found[index] === 'rules').map(({ state }) => state.plan());
     if (plans.length === 0) return;
     if (!plans.every(isOnlyDisplaced)) onSuspicion('somebody else changed the rules');
     else this.#answerDisplacement();

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { chainName } from '../pkg/kernel/index.ts';
+import { chainName, setName } from '../pkg/kernel/index.ts';
 import { FakeClock } from '../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../test/support/fake-families.ts';
 import type { FamilySync } from './family-sync.ts';
@@ -75,12 +75,55 @@ describe('FamilySync', () => {
     fake.answer('IPv4', 'save', {
       stdout: '*filter\n:KUBE-FORWARD - [0:0]\n-A KUBE-FORWARD -j RETURN\nCOMMIT\n',
     });
-    expect(await family.glance(signal)).toBe(false);
+    expect(await family.glance(signal)).toBe('nothing');
     fake.answer('IPv4', 'save', undefined);
-    expect(await family.glance(signal)).toBe(true);
+    expect(await family.glance(signal)).toBe('rules');
   });
 
   test('does not judge at a glance what it does not know anyway', async () => {
-    expect(await family.glance(signal)).toBe(false);
+    expect(await family.glance(signal)).toBe('unknown');
+  });
+
+  describe('at a glance at the sets', () => {
+    const listed = (size: number): string => `Name: WEIR-4-A\nType: hash:ip\nNumber of entries: ${size}\n`;
+
+    beforeEach(async () => {
+      const name = setName('WEIR-4-A');
+      family.state.defineSet({ name, type: 'hash:ip', family: 'IPv4', maxElements: 16 });
+      family.state.addMember(name, '10.0.0.1');
+      await family.refresh(signal);
+      await family.write(signal);
+      fake.showSets('save', 'create WEIR-4-A hash:ip family inet maxelem 16\nadd WEIR-4-A 10.0.0.1\n');
+      fake.answer('IPv4', 'save', {
+        stdout: '*nat\n:KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES -j RETURN\nCOMMIT\n',
+      });
+      fake.showSets('list', listed(1));
+      expect(await family.glance(signal)).toBe('nothing');
+    });
+
+    test('sees that one was emptied, also when that happens twice', async () => {
+      for (let time = 0; time < 2; time += 1) {
+        fake.showSets('list', listed(0));
+        fake.showSets('save', 'create WEIR-4-A hash:ip family inet maxelem 16\n');
+        expect(await family.glance(signal)).toBe('sets');
+        family.invalidate();
+        expect(await family.glance(signal)).toBe('unknown');
+        await family.refresh(signal);
+        expect((await family.write(signal))?.plan.addMembers).toEqual([
+          { set: 'WEIR-4-A', members: ['10.0.0.1'] },
+        ]);
+      }
+    });
+
+    test('does not say again what turned out to be right', async () => {
+      fake.showSets('list', listed(2));
+      expect(await family.glance(signal)).toBe('sets');
+      family.invalidate();
+      await family.refresh(signal);
+      expect(await family.write(signal)).toBeUndefined();
+      expect(await family.glance(signal)).toBe('nothing');
+      fake.showSets('list', listed(3));
+      expect(await family.glance(signal)).toBe('sets');
+    });
   });
 });

@@ -1,6 +1,12 @@
 import type { ApplyReport, KernelWriter } from '../pkg/apply/index.ts';
 
-import { type ChainName, isEmptyPlan, type Plan, RuleState } from '../pkg/kernel/index.ts';
+import {
+  type ChainName,
+  isEmptyPlan,
+  type Plan,
+  RuleState,
+  type TableSnapshot,
+} from '../pkg/kernel/index.ts';
 import { isPolicyChain } from '../pkg/policy/iptables/index.ts';
 import { WeirError } from '../pkg/runtime/index.ts';
 
@@ -8,6 +14,9 @@ export interface FamilyWrite {
   readonly plan: Plan;
   readonly report: ApplyReport;
 }
+
+/** What a glance at the kernel finds changed by somebody else; `unknown` while the kernel has to be read anyway. */
+export type Glance = 'unknown' | 'nothing' | 'rules' | 'sets';
 
 /** Tables that Weir writes. */
 const tables = ['filter', 'nat'] as const;
@@ -20,6 +29,8 @@ export class FamilySync {
   /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
   #unknown = true;
   #hasWritten = false;
+  /** What was said of the sizes of sets since the last write. What a full read found no fault with is not said again. */
+  #oddSizes = '';
 
   constructor(state: RuleState, writer: KernelWriter, now: () => number) {
     this.state = state;
@@ -62,11 +73,24 @@ export class FamilySync {
   async writeBeforeFirstSync(fill: (state: RuleState) => void, signal: AbortSignal): Promise<boolean> {
     const filter = await this.#writer.readTable('filter', { signal });
     if ([...(filter?.chains.keys() ?? [])].some((chain) => isPolicyChain('filter', chain))) return false;
+    await this.#writeBeside(filter, fill, signal);
+    return true;
+  }
+
+  /** Writes filter rules that the first sync will take over, beside whatever the kernel has. Throws what the writer throws. */
+  async writeAhead(fill: (state: RuleState) => void, signal: AbortSignal): Promise<void> {
+    await this.#writeBeside(await this.#writer.readTable('filter', { signal }), fill, signal);
+  }
+
+  async #writeBeside(
+    filter: TableSnapshot | undefined,
+    fill: (state: RuleState) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     const state = new RuleState(this.state.family, { chain: () => 'foreign', set: () => false });
     state.replaceAppliedTable('filter', filter);
     fill(state);
     await this.#writer.apply(state.plan(), { signal });
-    return true;
   }
 
   /** Writes the difference; `undefined` when there is none. Throws what the writer throws. */
@@ -77,6 +101,7 @@ export class FamilySync {
       const report = await this.#writer.apply(plan, { signal });
       this.state.applied(plan);
       this.#hasWritten = true;
+      this.#oddSizes = '';
       return { plan, report };
     } catch (error) {
       this.#unknown = true;
@@ -85,17 +110,25 @@ export class FamilySync {
   }
 
   /**
-   * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, and the
-   * first nat chain that packets meet. Whether something of ours is missing.
+   * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
+   * that packets meet, and the number of members of each set. A member that is exchanged for another is not seen.
    */
-  async glance(signal: AbortSignal): Promise<boolean> {
-    const [filter, prerouting] = await Promise.all([
+  async glance(signal: AbortSignal): Promise<Glance> {
+    const [filter, prerouting, sizes] = await Promise.all([
       this.#writer.readTable('filter', { signal }),
       this.#writer.readChain('nat', 'PREROUTING', { signal }),
+      this.#writer.readSetSizes({ signal }),
     ]);
-    if (this.#unknown) return false;
+    if (this.#unknown) return 'unknown';
     this.state.replaceAppliedTable('filter', filter);
     this.state.replaceAppliedBuiltin('nat', 'PREROUTING', prerouting);
-    return !isEmptyPlan(this.state.plan());
+    if (this.#isNewlyOdd(sizes)) return 'sets';
+    return isEmptyPlan(this.state.plan()) ? 'nothing' : 'rules';
+  }
+
+  #isNewlyOdd(sizes: ReadonlyMap<string, number | undefined>): boolean {
+    const before = this.#oddSizes;
+    this.#oddSizes = this.state.setsOfOtherSize(sizes).join(', ');
+    return this.#oddSizes !== '' && this.#oddSizes !== before;
   }
 }

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { cleanup } from './commands/cleanup.ts';
+import { config } from './commands/config.ts';
 import type { Output } from './commands/output.ts';
 import { plan } from './commands/plan.ts';
 import { run } from './commands/run.ts';
@@ -28,11 +29,16 @@ function stopRequested(): Promise<NodeJS.Signals> {
 }
 
 async function main(): Promise<void> {
-  const program = createProgram(process.env['WEIR_VERSION'] ?? 'built from source', {
+  const version = process.env['WEIR_VERSION'] ?? 'built from source';
+  const program = createProgram(version, {
     // What an abandoned sync or start still waits for must not hold the process.
-    run: async (flags) => process.exit(await run({ flags, stopRequested: stopRequested() })),
+    run: async (flags) =>
+      process.exit(await run({ flags, env: process.env, version, stopRequested: stopRequested() })),
     plan: async (flags) => {
       process.exitCode = await plan({ flags, output });
+    },
+    config: async (flags) => {
+      process.exitCode = await config({ flags, output });
     },
     cleanup: async (flags) => {
       process.exitCode = await cleanup({ flags, output });

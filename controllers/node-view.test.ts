@@ -11,6 +11,8 @@ const node: Node = {
   addresses: ['192.168.0.2', '192.168.0.3', 'fd00::2'],
   podCIDRs: ['10.244.1.0/24'],
   zone: 'a',
+  beingDeleted: false,
+  toBeDeletedTaint: false,
 };
 
 test('takes the first address of each family, zone and pod ranges from the Node', () => {
@@ -20,6 +22,15 @@ test('takes the first address of each family, zone and pod ranges from the Node'
     nodeIPs: { IPv4: '192.168.0.2', IPv6: 'fd00::2' },
     interfaceAddresses: ['127.0.0.1'],
   });
+});
+
+test.each([
+  ['192.168.0.9', { IPv4: '192.168.0.9', IPv6: 'fd00::2' }],
+  ['fd00::9', { IPv4: '192.168.0.2', IPv6: 'fd00::9' }],
+  ['0.0.0.0', { IPv4: '192.168.0.2', IPv6: 'fd00::2' }],
+  ['::', { IPv4: '192.168.0.2', IPv6: 'fd00::2' }],
+])('puts the bind address %s before the addresses of its family', (bindAddress, nodeIPs) => {
+  expect(nodeView('node-1', node, [], bindAddress).nodeIPs).toEqual(nodeIPs);
 });
 
 test('does without a Node', () => {

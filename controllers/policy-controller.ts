@@ -67,6 +67,11 @@ export class PolicyController {
     };
   }
 
+  /** Which policies each profile's chain comes from. A profile's chain has the same name in both families. */
+  policiesOfChain(): ReadonlyMap<string, readonly NamespacedName[]> {
+    return new Map([...this.#rules.values()].flatMap((rules) => [...rules.policiesOfChain()]));
+  }
+
   /** Whether any policy exists. */
   get hasPolicies(): boolean {
     return this.#options.store.list('NetworkPolicy').length > 0;

@@ -11,6 +11,7 @@ import { type FakeCommandRunner, fakeCommandRunner } from '../test/support/fake-
 import { namespace, pod, policy } from '../test/support/policy-world.ts';
 import { type RecordedLog, recordedLog } from '../test/support/recorded-log.ts';
 import { readBootState } from './boot-guard.ts';
+import { DiagnosticLog } from './diagnostic-log.ts';
 import { PolicyController } from './policy-controller.ts';
 import { PolicyFollowUp, type PolicyFollowUpOptions } from './policy-follow-up.ts';
 import { ruleOwnership } from './rule-ownership.ts';
@@ -58,6 +59,7 @@ describe('PolicyFollowUp', () => {
       commands,
       clock,
       log,
+      diagnostics: new DiagnosticLog(log),
       nodeAddresses: () => ['10.1.0.254'],
       ...changes,
     });

@@ -3,7 +3,7 @@ import type { Family } from '../pkg/net/index.ts';
 import { type Clock, type CommandRunner, errorLine } from '../pkg/runtime/index.ts';
 import { type BootState, keepBootState } from './boot-guard.ts';
 import { type ChangedPods, cutForbiddenConnections } from './connection-cutter.ts';
-import { DiagnosticLog } from './diagnostic-log.ts';
+import type { DiagnosticLog } from './diagnostic-log.ts';
 import type { PolicyController } from './policy-controller.ts';
 
 export interface PolicyFollowUpOptions {
@@ -15,6 +15,7 @@ export interface PolicyFollowUpOptions {
   readonly commands: CommandRunner;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly diagnostics: DiagnosticLog;
   readonly nodeAddresses: () => readonly string[];
 }
 
@@ -25,7 +26,6 @@ const hintPauseMs = 1000;
 export class PolicyFollowUp {
   readonly #options: PolicyFollowUpOptions;
   readonly #stop = new AbortController();
-  readonly #hints: DiagnosticLog;
   /** Changed since connections were last cut; stays when that fails. */
   #changed: Set<string> | 'all' = new Set();
   #hintsAreDue = false;
@@ -34,7 +34,6 @@ export class PolicyFollowUp {
 
   constructor(options: PolicyFollowUpOptions) {
     this.#options = options;
-    this.#hints = new DiagnosticLog(options.log);
   }
 
   /** After a sync that ended well. `ranges`: this node's pod ranges. */
@@ -83,7 +82,7 @@ export class PolicyFollowUp {
   }
 
   async #tellHints(): Promise<void> {
-    const { clock, policies } = this.#options;
+    const { clock, policies, diagnostics } = this.#options;
     this.#hintsAreDue = true;
     for (let wait = hintPauseMs; wait > 0; wait = this.#lastChange + hintPauseMs - clock.now()) {
       const isOver = await clock.sleep(wait, this.#stop.signal).then(
@@ -93,7 +92,7 @@ export class PolicyFollowUp {
       if (!isOver) return;
     }
     this.#hintsAreDue = false;
-    this.#hints.replace('policies', policies.hints());
+    diagnostics.replace('hints about policies', policies.hints());
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Flags, parseCleanupConfig, parsePlanConfig, parseRunConfig } from '../pkg/config/index.ts';
+import { type Flags, loadPlanConfig, loadRunConfig, parseCleanupConfig } from '../pkg/config/index.ts';
 import { WeirError } from '../pkg/runtime/index.ts';
 import { commandErrorLine, createProgram } from './program.ts';
 
@@ -19,7 +19,12 @@ async function parse(...args: readonly string[]): Promise<Parsed> {
       called.push([command, flags]);
       return Promise.resolve();
     };
-  const program = createProgram('1.2.3', { run: note('run'), plan: note('plan'), cleanup: note('cleanup') });
+  const program = createProgram('1.2.3', {
+    run: note('run'),
+    plan: note('plan'),
+    config: note('config'),
+    cleanup: note('cleanup'),
+  });
   for (const command of [program, ...program.commands]) {
     command.configureOutput({
       writeOut: (text) => {
@@ -41,14 +46,33 @@ async function parse(...args: readonly string[]): Promise<Parsed> {
 describe('flags', () => {
   test.each<[readonly string[], Flags]>([
     [['--manifests', 'x', '--node-name', 'y'], { manifests: 'x', nodeName: 'y' }],
-    [['--manifests=x', '--hostname-override=y'], { manifests: 'x', nodeName: 'y' }],
+    [['--manifests=x', '--hostname-override=y'], { manifests: 'x', hostnameOverride: 'y' }],
     [['--masquerade-all'], { masqueradeAll: true }],
     [['--masquerade-all=false'], { masqueradeAll: 'false' }],
     [['-v=4'], { v: '4' }],
     [['-v', '4'], { v: '4' }],
     [['--v=4'], { v: '4' }],
+    [['--oom-score-adj', '-999'], { oomScoreAdj: '-999' }],
+    [['--init-only'], { initOnly: true }],
+    [['--cleanup=false'], { cleanup: 'false' }],
+    [['--ipvs-strict-arp', '--ipvs-scheduler=rr'], { ipvsStrictArp: true, ipvsScheduler: 'rr' }],
   ])('run %j', async (args, flags) => {
-    expect((await parse('run', ...args)).called).toEqual([['run', { nodeName: undefined, ...flags }]]);
+    expect((await parse('run', ...args)).called).toEqual([['run', flags]]);
+  });
+
+  test.each<[readonly string[], string, Flags]>([
+    [['--write-config-to=f', '--v=4', '--cleanup'], 'config', { writeConfigTo: 'f', v: '4', cleanup: true }],
+    [['--write-config-to='], 'run', { writeConfigTo: '' }],
+    [['--cleanup', '--iptables-backend=nft', '--v=4'], 'cleanup', { iptablesBackend: 'nft' }],
+    [['--cleanup=true'], 'cleanup', {}],
+  ])('run %j does what %s does', async (args, command, flags) => {
+    expect((await parse('run', ...args)).called).toEqual([[command, flags]]);
+  });
+
+  test('config takes what run takes', async () => {
+    const args = ['--config=c', '--manifests=x', '--vmodule=y'];
+    const [[, flags] = []] = (await parse('run', ...args)).called;
+    expect((await parse('config', ...args)).called).toEqual([['config', flags]]);
   });
 
   test.each<[readonly string[], Flags]>([
@@ -57,7 +81,7 @@ describe('flags', () => {
     [['--against', 'a', 'b'], { against: ['a', 'b'] }],
     [['--against=a', '--against=b'], { against: ['a', 'b'] }],
   ])('plan %j', async (args, flags) => {
-    expect((await parse('plan', ...args)).called).toEqual([['plan', { nodeName: undefined, ...flags }]]);
+    expect((await parse('plan', ...args)).called).toEqual([['plan', flags]]);
   });
 
   test.each<[readonly string[], Flags]>([
@@ -72,7 +96,8 @@ describe('flags', () => {
 describe('mistakes', () => {
   test.each([
     ['run --nodename x', "unknown option '--nodename' (Did you mean --node-name?)"],
-    ['run --proxy-mode=x', "unknown option '--proxy-mode=x' (--help lists all)"],
+    ['run --no-such=x', "unknown option '--no-such=x' (--help lists all)"],
+    ['run --proxy-port-range=x', "unknown option '--proxy-port-range=x' (--help lists all)"],
     ['pla', "unknown command 'pla' (Did you mean plan?)"],
     ['something', "unknown command 'something'"],
     ['run --manifests', "option '--manifests <path>' argument missing"],
@@ -87,6 +112,7 @@ describe('mistakes', () => {
 
   test.each<[unknown, string]>([
     [new WeirError('WEIR_BAD_FLAG', '--v: must be a number'), '--v: must be a number'],
+    [new WeirError('WEIR_BAD_FLAG', 'c:1:2: x\nc:3:4: y'), 'c:1:2: x\nerror: c:3:4: y'],
     [new WeirError('WEIR_RESTORE_FAILED', 'refused\n  3: -A X'), 'refused; 3: -A X'],
     [
       new WeirError('WEIR_NOT_PRIVILEGED', 'iptables-save: exit code 4'),
@@ -115,7 +141,7 @@ describe('help', () => {
     expect((await parse('--version')).printed).toBe('1.2.3\n');
   });
 
-  test.each(['run', 'plan', 'cleanup'])(
+  test.each(['run', 'plan', 'config', 'cleanup'])(
     'of %s has examples and every option, within 80 columns',
     async (command) => {
       const { printed } = await parse(command, '--help');
@@ -125,16 +151,29 @@ describe('help', () => {
       expect(printed.split('\n').filter((line) => line.length > 80 && !line.startsWith('  weir'))).toEqual(
         [],
       );
-      const options = [...printed.matchAll(/^ {4}(?:-\w, )?--([a-z-]+)/gm)].map((match) => match[1] ?? '');
+      const options = [...printed.matchAll(/^ {4}(?:-\w, )?--([a-z-]+)[=:]/gm)].map(
+        (match) => match[1] ?? '',
+      );
       expect(options).toEqual(options.toSorted());
     },
   );
 
+  test('of run names what it accepts and has no use for', async () => {
+    const { printed } = await parse('run', '--help');
+    expect(printed).toMatch(
+      /\nAccepted for kube-proxy's sake, without effect:\n {4}--boot-id-file, [^]*--vmodule\n/,
+    );
+    expect((await parse('plan', '--help')).printed).not.toContain('Accepted');
+  });
+
+  const host = { hostname: 'machine', readFile: () => Promise.resolve('') };
+
   test.each([
-    ['run', parseRunConfig],
-    ['plan', parsePlanConfig],
-    ['cleanup', parseCleanupConfig],
-  ] as const)('of %s shows the defaults that are in effect', async (command, parseConfig) => {
+    ['run', (flags: Flags) => loadRunConfig(flags, host)],
+    ['config', (flags: Flags) => loadRunConfig(flags, host)],
+    ['plan', (flags: Flags) => loadPlanConfig(flags, host)],
+    ['cleanup', (flags: Flags) => parseCleanupConfig(flags)],
+  ] as const)('of %s shows the defaults that are in effect', async (command, loadConfig) => {
     const { printed } = await parse(command, '--help');
     const shown = [...printed.matchAll(/^ {4}(?:-\w, )?(--[a-z-]+)=(.*):$/gm)]
       .map(([, flag = '', value = '']) => `${flag}=${value === "''" ? '' : value}`)
@@ -143,7 +182,11 @@ describe('help', () => {
     const [without] = (await parse(command, ...required)).called;
     const [withAll] = (await parse(command, ...required, ...shown)).called;
     expect(shown.length).toBeGreaterThan(2);
-    expect(parseConfig(withAll?.[1] ?? {})).toEqual(parseConfig(without?.[1] ?? {}));
-    expect(parseConfig(without?.[1] ?? {})).toHaveProperty('config');
+    const expected = await loadConfig(without?.[1] ?? {});
+    expect(expected).toHaveProperty('config');
+    expect(await loadConfig(withAll?.[1] ?? {})).toHaveProperty(
+      'config',
+      'config' in expected && expected.config,
+    );
   });
 });

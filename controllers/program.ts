@@ -1,18 +1,23 @@
 import { Command, CommanderError } from 'commander';
 import type { Flags } from '../pkg/config/index.ts';
 import { errorLine, isWeirError } from '../pkg/runtime/index.ts';
-import { addCleanupFlags, addPlanFlags, addRunFlags, flagValues } from './commands/flags.ts';
+import { addCleanupFlags, addPlanFlags, addRunFlags } from './commands/flags.ts';
 import { type Examples, kubectlHelp } from './commands/kubectl-help.ts';
 
 /** What each command does with the flags it was given. */
 export interface Actions {
   run(flags: Flags): Promise<void>;
   plan(flags: Flags): Promise<void>;
+  /** Prints the effective configuration; with `writeConfigTo` it goes to that file. */
+  config(flags: Flags): Promise<void>;
   cleanup(flags: Flags): Promise<void>;
 }
 
 const examples: Examples = {
   run: [
+    "  # Take kube-proxy's place, with its configuration",
+    '  weir run --config /var/lib/kube-proxy/config.conf --hostname-override node-1',
+    '',
     '  # Route the Services of a folder of manifests on this node',
     '  weir run --manifests ./cluster --node-name node-1 --cluster-cidr 10.244.0.0/16',
   ],
@@ -24,6 +29,13 @@ const examples: Examples = {
     '  kubectl get services,endpointslices,pods,nodes -A -o yaml > cluster.yaml',
     '  ssh node-1 "iptables-save; ip6tables-save; ipset save" > node-1.rules',
     '  weir plan --manifests cluster.yaml --node-name node-1 --against node-1.rules',
+  ],
+  config: [
+    "  # What does Weir make of kube-proxy's configuration?",
+    '  weir config --config /var/lib/kube-proxy/config.conf',
+    '',
+    '  # Turn flags into a file',
+    '  weir config --cluster-cidr 10.244.0.0/16 --iptables-backend nft > weir.yaml',
   ],
   cleanup: [
     '  # Remove everything, when nothing on this node uses the rules any more',
@@ -52,8 +64,8 @@ export function createProgram(version: string, actions: Actions): Command {
     .description(
       "Keep this node's rules up to date until told to stop by SIGTERM or SIGINT. The rules stay when it ends.",
     )
-    .usage('--manifests PATH --node-name NAME [options]')
-    .action((options: Flags) => actions.run(flagValues(options)));
+    .usage('[options]')
+    .action((flags: Flags) => runOrElse(flags, actions));
 
   addPlanFlags(program.command('plan'))
     .summary('Show what would change in the kernel, and change nothing')
@@ -61,7 +73,15 @@ export function createProgram(version: string, actions: Actions): Command {
       'Show the exact difference between the kernel and what should be there. Changes nothing.\n\nThe exit code is 0 when there is no difference, 2 when there is one, and 1 after an error.',
     )
     .usage('--manifests PATH --node-name NAME [options]')
-    .action((options: Flags) => actions.plan(flagValues(options)));
+    .action((flags: Flags) => actions.plan(flags));
+
+  addRunFlags(program.command('config'))
+    .summary('Print the effective configuration')
+    .description(
+      'Print the configuration that run has with the same flags, defaults included, as a file that --config reads. What is wrong with it is said with file, line and column, and the exit code is 1.',
+    )
+    .usage('[options]')
+    .action((flags: Flags) => actions.config(flags));
 
   addCleanupFlags(program.command('cleanup'))
     .summary("Remove Weir's rules and sets from the kernel")
@@ -69,11 +89,22 @@ export function createProgram(version: string, actions: Actions): Command {
       "Remove Weir's rules and sets from the kernel, and say which. Refuses while Weir or another proxy runs here.",
     )
     .usage('[options]')
-    .action((options: Flags) => actions.cleanup(options));
+    .action((flags: Flags) => actions.cleanup(flags));
   return program;
 }
 
-/** What a person reads when a command ends early: one line, `undefined` when nothing is wrong (`--help`). */
+/** What `run` shall do: kube-proxy has flags for what are commands here. */
+function runOrElse(flags: Flags, actions: Actions): Promise<void> {
+  const { writeConfigTo = '', cleanup, iptablesBackend } = flags;
+  if (writeConfigTo !== '') return actions.config(flags);
+  const isCleanup = cleanup === true || cleanup === 'true';
+  return isCleanup ? actions.cleanup({ iptablesBackend }) : actions.run(flags);
+}
+
+/**
+ * What a person reads when a command ends early: one line, or one for each mistake in the configuration; `undefined` when
+ * nothing is wrong (`--help`).
+ */
 export function commandErrorLine(error: unknown): string | undefined {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0 || error.code === 'commander.help') return undefined;
@@ -82,6 +113,7 @@ export function commandErrorLine(error: unknown): string | undefined {
     return suggests ? line : `${line} (--help lists all)`;
   }
   if (!isWeirError(error) || error.code === 'WEIR_BUG') return errorLine(error);
+  if (error.code === 'WEIR_BAD_FLAG') return error.message.replaceAll('\n', '\nerror: ');
   return error.code === 'WEIR_NOT_PRIVILEGED'
     ? `Weir must run as root, or with the capabilities NET_ADMIN and NET_RAW (${plain(error)})`
     : plain(error);

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type Node, namespacedName } from '../pkg/api/index.ts';
+import { type EndpointSlice, type Node, namespacedName } from '../pkg/api/index.ts';
 import { Store } from '../pkg/cache/index.ts';
 import { parseRuleConfig } from '../pkg/config/index.ts';
 import { type ChainName, RuleState } from '../pkg/kernel/index.ts';
-import { endpointSlice, service, servicePort } from '../test/support/service-objects.ts';
+import { endpointPort, endpointSlice, service, servicePort } from '../test/support/service-objects.ts';
 import { ruleOwnership } from './rule-ownership.ts';
 import { ServiceController } from './service-controller.ts';
 
@@ -14,6 +14,8 @@ const node: Node = {
   addresses: ['192.168.0.2'],
   podCIDRs: [],
   zone: undefined,
+  beingDeleted: false,
+  toBeDeletedTaint: false,
 };
 
 describe('ServiceController', () => {
@@ -94,6 +96,113 @@ describe('ServiceController', () => {
     store.upsert({ ...node, name: 'other', zone: 'b' });
     interfaces = ['192.168.0.2', '192.168.0.3'];
     expect(controller.update(store.takeDirty())).toBe(0);
+  });
+
+  test.each([
+    ['address', { addresses: ['192.168.0.9'] }],
+    ['pod range', { podCIDRs: ['10.244.7.0/24'] }],
+  ])('decides all Services again, instead of ending, when the node has another %s', (_case, change) => {
+    controller = createController({ detectLocalMode: 'NodeCIDR' });
+    controller.update(store.takeDirty());
+    store.upsert({ ...node, ...change });
+    expect(controller.update(store.takeDirty())).toBe(3);
+  });
+
+  test('masquerades what comes from outside the pod range that the node has now', () => {
+    controller = createController({ detectLocalMode: 'NodeCIDR' });
+    const entry = (): string => states[0]?.desiredChain('nat', 'KUBE-SERVICES' as ChainName) ?? '';
+    store.upsert({ ...node, podCIDRs: ['10.244.1.0/24'] });
+    controller.update(store.takeDirty());
+    expect(entry()).toContain('! -s 10.244.1.0/24');
+    store.upsert({ ...node, podCIDRs: ['10.244.7.0/24'] });
+    controller.update(store.takeDirty());
+    expect(entry()).toContain('! -s 10.244.7.0/24');
+    expect(entry()).not.toContain('10.244.1.0/24');
+  });
+
+  test('decides none again when the node only begins to go away', () => {
+    controller.update(store.takeDirty());
+    store.upsert({ ...node, beingDeleted: true, toBeDeletedTaint: true });
+    expect(controller.update(store.takeDirty())).toBe(0);
+  });
+
+  test('has node ports on the bind address, where they are to be on the primary one', () => {
+    interfaces = ['192.168.0.2', '192.168.0.3'];
+    controller = createController({ nodeportAddresses: 'primary', bindAddress: '192.168.0.3' });
+    controller.update(store.takeDirty());
+    const entry = states[0]?.desiredChain('nat', 'KUBE-SERVICES' as ChainName) ?? '';
+    expect(entry).toContain('-d 192.168.0.3/32');
+    expect(entry).not.toContain('-d 192.168.0.2/32');
+  });
+
+  describe('for the UDP flows', () => {
+    const dns = service({
+      name: 'dns',
+      type: 'NodePort',
+      clusterIPs: { IPv4: '10.96.0.53' },
+      ports: [servicePort({ name: 'dns', protocol: 'UDP', port: 53, nodePort: 30_053 })],
+    });
+
+    function backedBy(...addresses: readonly string[]): EndpointSlice {
+      const ports = [endpointPort({ name: 'dns', protocol: 'UDP', port: 5353 })];
+      return endpointSlice(addresses, { name: 'dns', serviceName: 'dns', ports });
+    }
+
+    function changedEndpoints(): readonly string[] | undefined {
+      controller.update(store.takeDirty());
+      const endpoints = controller.takeChangedUdp('IPv4')?.frontends.nodePorts.get(30_053);
+      return endpoints && [...endpoints];
+    }
+
+    test('has nothing to say without a UDP port', () => {
+      controller.update(store.takeDirty());
+      expect(controller.takeChangedUdp('IPv4')).toBeUndefined();
+    });
+
+    test('says where they lead, once for each change and family', () => {
+      store.upsert(dns);
+      store.upsert(backedBy('10.0.0.1'));
+      expect(changedEndpoints()).toEqual(['10.0.0.1 5353']);
+      expect(changedEndpoints()).toBeUndefined();
+      expect(controller.takeChangedUdp('IPv6')).toBeUndefined();
+      store.upsert(backedBy('10.0.0.2'));
+      expect(changedEndpoints()).toEqual(['10.0.0.2 5353']);
+      store.upsert(backedBy());
+      expect(changedEndpoints()).toEqual([]);
+    });
+
+    test('says that they lead nowhere once the Service is gone', () => {
+      store.upsert(dns);
+      changedEndpoints();
+      store.remove('Service', 'ns1', 'dns');
+      controller.update(store.takeDirty());
+      expect(controller.takeChangedUdp('IPv4')?.frontends.sockets.size).toBe(0);
+    });
+
+    test('says nothing of TCP, of the node, or of what leads to the same', () => {
+      store.upsert(dns);
+      store.upsert(backedBy('10.0.0.1', '10.0.0.2'));
+      changedEndpoints();
+      store.upsert(endpointSlice(['10.0.0.9'], { name: 'svc2', serviceName: 'svc2' }));
+      store.upsert(backedBy('10.0.0.2', '10.0.0.1'));
+      store.upsert({ ...node, zone: 'a' });
+      expect(changedEndpoints()).toBeUndefined();
+    });
+
+    test.each([
+      [{}, '192.168.0.2', true],
+      [{}, '127.0.0.2', true],
+      [{ iptablesLocalhostNodeports: 'false' }, '127.0.0.2', false],
+      [{}, '192.168.0.77', false],
+      [{ nodeportAddresses: '192.168.0.3/32' }, '192.168.0.2', false],
+      [{ nodeportAddresses: '192.168.0.3/32' }, '192.168.0.3', true],
+    ])('knows with %o whether node ports answer on %s: %s', (flags, address, expected) => {
+      interfaces = ['127.0.0.1', '192.168.0.2', '192.168.0.3'];
+      controller = createController(flags);
+      store.upsert(dns);
+      controller.update(store.takeDirty());
+      expect(controller.takeChangedUdp('IPv4')?.isNodePortAddress(address)).toBe(expected);
+    });
   });
 
   test('follows the addresses of the interfaces with the node ports', () => {

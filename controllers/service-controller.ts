@@ -9,11 +9,14 @@ import {
 import type { Dirty, Store } from '../pkg/cache/index.ts';
 import type { RuleConfig } from '../pkg/config/index.ts';
 import type { RuleState } from '../pkg/kernel/index.ts';
+import type { Family } from '../pkg/net/index.ts';
 import {
   decideService,
   localDetector,
+  type NodePortAddresses,
   nodePortAddresses,
   servesLocalhostNodePorts,
+  type UdpRouting,
 } from '../pkg/service/decide/index.ts';
 import {
   type FrontendConflict,
@@ -21,6 +24,7 @@ import {
   type ServiceRulesOptions,
 } from '../pkg/service/iptables/index.ts';
 import { type NodeView, nodeView } from './node-view.ts';
+import { isNodePortAddress, UdpServices } from './udp-services.ts';
 
 export interface ServiceControllerOptions {
   readonly store: Store;
@@ -49,15 +53,18 @@ export class ServiceController {
   #view: NodeView | undefined;
   /** What each Service was last decided from: the same objects lead to the same rules. */
   readonly #inputs = new Map<NamespacedName, ServiceInput>();
+  readonly #udp: ReadonlyMap<Family, UdpServices>;
 
   constructor(options: ServiceControllerOptions) {
     this.#options = options;
+    this.#udp = new Map(options.states.map(({ family }) => [family, new UdpServices(family)]));
   }
 
   /** Takes in what changed. Returns how many Services were looked at. */
   update(dirty: Dirty): number {
     const { store, config, interfaceAddresses } = this.#options;
-    const view = nodeView(config.nodeName, store.get('Node', '', config.nodeName), interfaceAddresses());
+    const node = store.get('Node', '', config.nodeName);
+    const view = nodeView(config.nodeName, node, interfaceAddresses(), config.bindAddress);
     const before = this.#view;
     this.#view = view;
     const everything = before === undefined || decidesDifferently(before, view);
@@ -66,6 +73,23 @@ export class ServiceController {
     const changed = [...names].flatMap((name) => this.#changedInput(name) ?? []);
     for (const state of this.#options.states) this.#updateFamily(state, view, changed);
     return changed.length;
+  }
+
+  /**
+   * Where the UDP ports of all Services lead, as the rules of the last `update` have it, if that changed since this was last
+   * asked for the family. For whoever asks when these rules are in the kernel.
+   */
+  takeChangedUdp(family: Family): UdpRouting | undefined {
+    const frontends = this.#udp.get(family)?.takeChanged();
+    if (frontends === undefined || this.#view === undefined) return undefined;
+    const addresses = this.nodePortAddresses(family);
+    return { frontends, isNodePortAddress: isNodePortAddress(addresses, this.#view.interfaceAddresses) };
+  }
+
+  /** Where node ports answer, as the last `update` found the node. */
+  nodePortAddresses(family: Family): NodePortAddresses {
+    if (this.#view === undefined) return { kind: 'some', addresses: [] };
+    return nodePortAddresses(this.#nodePortOptions(), this.#view, family);
   }
 
   /** Pod ranges that the Node object names. */
@@ -103,6 +127,7 @@ export class ServiceController {
       const decisions =
         service === undefined ? [] : decideService(service, slices, state.family, view.topology);
       rules.setService(name, decisions);
+      this.#udp.get(state.family)?.setService(name, service, slices);
     }
     rules.finish();
   }

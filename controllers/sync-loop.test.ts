@@ -20,6 +20,7 @@ describe('SyncLoop', () => {
   let loop: SyncLoop;
   let otherProxy: string | undefined;
   let syncs: number;
+  let observed: string[];
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -28,6 +29,7 @@ describe('SyncLoop', () => {
     store = new Store();
     otherProxy = undefined;
     syncs = 0;
+    observed = [];
     const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node' });
     if ('errors' in parsed) throw new Error(parsed.errors.join());
     const states = fake.families.map((family) => family.state);
@@ -49,6 +51,15 @@ describe('SyncLoop', () => {
       mayWrite: () => otherProxy === undefined,
       onOtherProxy: (message) => {
         otherProxy = message;
+      },
+      observer: {
+        queued: () => undefined,
+        began: () => undefined,
+        synced: ({ family, write, isRepair }) => {
+          const what = write === undefined ? 'nothing' : isRepair ? 'a repair' : 'a change';
+          observed.push(`${family}: ${what}`);
+        },
+        failed: (family) => observed.push(`${family}: failed`),
       },
       onSynced: async () => {
         syncs += 1;
@@ -120,6 +131,7 @@ describe('SyncLoop', () => {
     expect(log.lines).toContain('INFO IPv6 rules written');
     expect(log.lines.filter((line) => line.includes('somebody else'))).toEqual([]);
     expect(syncs).toBe(1);
+    expect(observed).toEqual(['IPv4: a change', 'IPv6: failed', 'IPv4: nothing', 'IPv6: a change']);
   });
 
   test('writes the family that can be read when the other can not', async () => {
@@ -149,6 +161,7 @@ describe('SyncLoop', () => {
     await clock.advance(1000);
     expect(fake.ran()).toContain('iptables-nft-restore');
     expect(log.lines).toContain('WARN IPv4 rules were changed by somebody else: repaired');
+    expect(observed.toSorted().slice(0, 2)).toEqual(['IPv4: a change', 'IPv4: a repair']);
   });
 
   test('stands back when another proxy writes, whatever changes after that', async () => {

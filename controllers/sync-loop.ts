@@ -1,5 +1,6 @@
-import type { Store } from '../pkg/cache/index.ts';
+import type { Dirty, Store } from '../pkg/cache/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
+import type { Family } from '../pkg/net/index.ts';
 import { BoundedFrequencyRunner, type Clock, isWeirError, type RunReason } from '../pkg/runtime/index.ts';
 import type { FamilySync, FamilyWrite } from './family-sync.ts';
 import type { PolicyController } from './policy-controller.ts';
@@ -17,8 +18,33 @@ export interface SyncLoopOptions {
   /** Another proxy writes: keep what the store says, touch nothing. */
   readonly mayWrite: () => boolean;
   readonly onOtherProxy: (message: string) => void;
+  readonly observer: SyncObserver;
   /** After every sync that ended well; how long reading the kernel took, if it was read. */
   readonly onSynced: (readMs: number | undefined) => Promise<void>;
+}
+
+/** What one sync did to one family. */
+export interface FamilySynced {
+  readonly family: Family;
+  /** `undefined` when the kernel was as it should be. */
+  readonly write: FamilyWrite | undefined;
+  /** Since the sync began. */
+  readonly durationMs: number;
+  /** The kernel was read and compared, not only told what changed. */
+  readonly wasRead: boolean;
+  /** Nothing had changed but the kernel itself. */
+  readonly isRepair: boolean;
+}
+
+/** Looks on; what it does must neither throw nor wait. */
+export interface SyncObserver {
+  /** A sync is wanted. */
+  queued(): void;
+  /** A sync begins, and takes in these changes. */
+  began(dirty: Dirty): void;
+  /** This family is in the kernel as the store says. */
+  synced(result: FamilySynced): void;
+  failed(family: Family, result: { readonly error: unknown; readonly wasRead: boolean }): void;
 }
 
 /** A sync that nobody asked for: from the store alone, which costs next to nothing. */
@@ -47,6 +73,7 @@ export class SyncLoop {
 
   /** The store changed. */
   run(): void {
+    this.#options.observer.queued();
     this.#runner.run();
   }
 
@@ -69,7 +96,7 @@ export class SyncLoop {
   }
 
   async #sync(reason: RunReason, signal: AbortSignal): Promise<void> {
-    const { clock, store, services, policies, families, mayWrite, onOtherProxy, onSynced, log } =
+    const { clock, store, services, policies, families, mayWrite, onOtherProxy, onSynced, observer, log } =
       this.#options;
     const start = clock.now();
     const wasLeftRight = this.#leftRight;
@@ -78,6 +105,7 @@ export class SyncLoop {
     // The kernel first: how the dispatch is cut depends on how it is cut already.
     const reads = await Promise.allSettled(families.map((family) => family.refresh(signal)));
     const dirty = store.takeDirty();
+    observer.began(dirty);
     const touched = services.update(dirty) + policies.update(dirty, services.podCIDRs);
     const readFailures = failuresOf(families, reads);
     const otherProxy = readFailures.find(
@@ -86,14 +114,20 @@ export class SyncLoop {
     if (otherProxy instanceof Error) onOtherProxy(otherProxy.message);
     if (!mayWrite()) return;
     const readable = families.filter((_, index) => reads[index]?.status === 'fulfilled');
-    const writes = await Promise.allSettled(readable.map((family) => family.write(signal)));
     const readTimes = valuesOf(reads).filter((time) => time !== undefined);
-    const isRepair = wasLeftRight && touched === 0 && readTimes.length > 0;
-    for (const write of valuesOf(writes)) {
-      if (write !== undefined) logWrite(log, write, { isRepair, touched, totalMs: clock.now() - start });
-    }
+    const wasRead = readTimes.length > 0;
+    const isRepair = wasLeftRight && touched === 0 && wasRead;
     // One family's failure never holds the other back.
+    const writes = await Promise.allSettled(
+      readable.map(async (family) => {
+        const write = await family.write(signal);
+        const durationMs = clock.now() - start;
+        if (write !== undefined) logWrite(log, write, { isRepair, touched, totalMs: durationMs });
+        observer.synced({ family: family.state.family, write, durationMs, wasRead, isRepair });
+      }),
+    );
     this.#failures = [...readFailures, ...failuresOf(readable, writes)];
+    for (const { family, error } of this.#failures) observer.failed(family, { error, wasRead });
     for (const { error } of this.#failures) throw error;
     this.#leftRight = true;
     await onSynced(readTimes.length === 0 ? undefined : Math.max(...readTimes));
@@ -110,7 +144,7 @@ export class SyncLoop {
 }
 
 interface FamilyFailure {
-  readonly family: string;
+  readonly family: Family;
   readonly error: unknown;
 }
 
@@ -147,6 +181,9 @@ function logWrite(
   for (const { reason, table, builtin, kind } of plan.jumps) {
     if (kind === 'insert' && reason !== 'missing')
       log.warn(`${plan.family} jump repaired in ${table} ${builtin}: it was ${reason}`);
+  }
+  for (const { name, replaces } of plan.createSets) {
+    if (replaces !== undefined) log.warn(`${plan.family} set ${name} ${replaces.reason}: made anew`);
   }
   if (isRepair) log.warn(`${plan.family} rules were changed by somebody else: repaired`);
   log.info(`${plan.family} rules written`, {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that everything a script of this folder needs is there, then runs it with the pinned Node:
-#   sh hack/set-up.sh demo|test|bench [arguments]
+#   sh hack/set-up.sh demo|test|bench|image [arguments]
 #   sh hack/set-up.sh install                       (the first half only)
 # Needs Node 20 or newer with npm. Says nothing when there is nothing to do.
 set -eu
@@ -30,16 +30,29 @@ install_node_modules() {
   printf '%s\n' "$wanted" >"$stamp"
 }
 
+# A command, or a file with its whole path.
+is_there() {
+  case $1 in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+  esac
+}
+
 # The Debian packages behind those commands that are not there.
 missing_packages() {
-  while read -r package commands; do
+  programs | while read -r package commands; do
     for command in $commands; do
-      if ! command -v "$command" >/dev/null 2>&1; then
+      if ! is_there "$command"; then
         printf '%s ' "$package"
         break
       fi
     done
-  done <<'LIST'
+  done
+}
+
+# Lines of a package and its commands: what all need; and on Debian what it takes to build the image, which only root can.
+programs() {
+  cat <<'LIST'
 iptables iptables-save iptables-legacy-restore iptables-legacy-save iptables-nft-restore iptables-nft-save ip6tables-legacy-restore ip6tables-nft-restore
 ipset ipset
 conntrack conntrack
@@ -47,6 +60,14 @@ iproute2 ip
 util-linux unshare nsenter flock setpriv
 perl-base perl
 LIST
+  case $verb in
+    test | install | image)
+      if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+        printf '%s\n' 'buildah buildah' 'mmdebstrap mmdebstrap' \
+          'debian-archive-keyring /usr/share/keyrings/debian-archive-keyring.gpg'
+      fi
+      ;;
+  esac
 }
 
 install_system_packages() {
@@ -77,9 +98,9 @@ install_system_packages() {
 
 verb=${1:-}
 case $verb in
-  demo | test | bench) shift ;;
+  demo | test | bench | image) shift ;;
   install) ;;
-  *) fail 'usage: sh hack/set-up.sh demo|test|bench|install [arguments]' ;;
+  *) fail 'usage: sh hack/set-up.sh demo|test|bench|image|install [arguments]' ;;
 esac
 install_node_modules
 install_system_packages

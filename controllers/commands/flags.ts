@@ -1,18 +1,37 @@
 import { type Command, Option } from 'commander';
-import type { Flags } from '../../pkg/config/index.ts';
+import { inertFlags } from '../../pkg/config/index.ts';
 
 /** Flag as commander reads it, default as the help shows it (the configuration fills it in), and what it means. */
 type Flag = readonly [flags: string, shownDefault: string | undefined, text: string];
 
-/** On these the rules depend, with kube-proxy's names where kube-proxy has the flag; the same for run and plan. */
+/** On these the rules depend, with kube-proxy's names where kube-proxy has the flag; the same for run, config and plan. */
 const ruleFlags: readonly Flag[] = [
+  [
+    '--config <path>',
+    "''",
+    "File with a KubeProxyConfiguration, such as kubeadm's config.conf, a WeirConfiguration, or both. Beside it the flags that kube-proxy has do not count, but for --hostname-override, --master, --init-only, --logging-format and -v; those that only Weir has override the file.",
+  ],
   [
     '--manifests <path>',
     undefined,
-    'File or folder of YAML or JSON with the objects of the cluster, such as the output of "kubectl get services,endpointslices,pods,nodes -A -o yaml". Required.',
+    'File or folder of YAML or JSON with the objects of the cluster, such as the output of "kubectl get services,endpointslices,pods,nodes -A -o yaml". Without it the API server is asked.',
   ],
-  ['--node-name <name>', undefined, 'Name of the Node that this machine is. Required.'],
+  [
+    '--node-name <name>',
+    undefined,
+    'Name of the Node that this machine is. Required with --manifests; else the name of the machine will do.',
+  ],
   ['--hostname-override <name>', undefined, "kube-proxy's name for --node-name."],
+  [
+    '--bind-address <address>',
+    '0.0.0.0',
+    "Overrides the node's primary address, and with it the family that comes first. Nothing is bound to it.",
+  ],
+  [
+    '--proxy-mode <mode>',
+    'iptables',
+    "iptables. With ipvs or nftables Weir goes by that mode's settings, warns, and routes with iptables rules.",
+  ],
   [
     '--cluster-cidr <cidrs>',
     "''",
@@ -81,32 +100,105 @@ const ruleFlags: readonly Flag[] = [
   ],
 ];
 
+/** The rest of what `run` takes. */
+const runFlags: readonly Flag[] = [
+  [
+    '--kubeconfig <path>',
+    "''",
+    "File with the API server's address and the credentials for it. Without it and --master those of the pod's service account.",
+  ],
+  ['--master <url>', "''", 'URL of the API server, in place of what --kubeconfig says.'],
+  [
+    '--init-only [boolean]',
+    'false',
+    'Do what needs full privileges (sysctls, bridges, the guard of --policy-closed-start=boot), and end. For an init container.',
+  ],
+  [
+    '--cleanup [boolean]',
+    'false',
+    "Remove Weir's rules and sets from the kernel, and end: weir cleanup, under kube-proxy's name.",
+  ],
+  [
+    '--write-config-to <path>',
+    "''",
+    'Write the effective configuration to this file, and end: weir config, into a file.',
+  ],
+  [
+    '--iptables-sync-period <duration>',
+    '30s',
+    'How often the kernel is compared with what should be there, such as 30s or 1m. Less often where reading it is slow.',
+  ],
+  [
+    '--iptables-min-sync-period <duration>',
+    undefined,
+    'Shortest time between two syncs. Without it Weir goes by how long a sync takes.',
+  ],
+  [
+    '--healthz-bind-address <address>',
+    '0.0.0.0:10256',
+    'IP address and port of the health server. Without a port: 10256.',
+  ],
+  ['--healthz-port <port>', '10256', 'Deprecated: --healthz-bind-address. 0: no health server.'],
+  [
+    '--metrics-bind-address <address>',
+    '127.0.0.1:10249',
+    'IP address and port of the metrics server. Without a port: 10249.',
+  ],
+  ['--metrics-port <port>', '10249', 'Deprecated: --metrics-bind-address. 0: no metrics server.'],
+  [
+    '--bind-address-hard-fail [boolean]',
+    'false',
+    'End when the health or the metrics server can not listen, instead of trying again.',
+  ],
+  [
+    '--oom-score-adj <number>',
+    '-999',
+    "The process's oom_score_adj, from -1000 to 1000: the lower, the later it is killed for want of memory.",
+  ],
+  [
+    '--conntrack-max-per-core <number>',
+    '32768',
+    'Connections that the kernel tracks, for each core. Sets net.netfilter.nf_conntrack_max. 0: leave it, whatever --conntrack-min says.',
+  ],
+  ['--conntrack-min <number>', '131072', 'Connections that the kernel tracks at least.'],
+  [
+    '--conntrack-tcp-timeout-established <duration>',
+    '24h',
+    'How long an idle TCP connection is remembered. 0: leave it.',
+  ],
+  [
+    '--conntrack-tcp-timeout-close-wait <duration>',
+    '1h',
+    'How long a half-closed TCP connection is remembered. 0: leave it.',
+  ],
+  ['--conntrack-udp-timeout <duration>', '0s', 'How long UDP without an answer is remembered. 0: leave it.'],
+  [
+    '--conntrack-udp-timeout-stream <duration>',
+    '0s',
+    'How long UDP that was answered is remembered. 0: leave it.',
+  ],
+  [
+    '--cni-cache-dir <path>',
+    undefined,
+    'Where the container runtime keeps the results of CNI, from which Weir learns new pods before the API tells. Without it /var/lib/cni and /var/lib/cni/cache.',
+  ],
+  [
+    '--state-dir <path>',
+    '/var/lib/weir',
+    'Where --policy-closed-start=boot keeps what it needs at the next start of the node.',
+  ],
+  ['--logging-format <format>', 'text', 'text for people, json for programs.'],
+  ['-v, --v <level>', '0', 'From 1 on the log tells more.'],
+];
+
+/** Also for `config`, so that it takes the arguments of a `run` as they are. */
 export function addRunFlags(command: Command): Command {
-  return addFlags(command, [
-    ...ruleFlags,
-    [
-      '--iptables-sync-period <duration>',
-      '30s',
-      'How often the kernel is compared with what should be there, such as 30s or 1m. Less often where reading it is slow.',
-    ],
-    [
-      '--iptables-min-sync-period <duration>',
-      undefined,
-      'Shortest time between two syncs. Without it Weir goes by how long a sync takes.',
-    ],
-    [
-      '--cni-cache-dir <path>',
-      undefined,
-      'Where the container runtime keeps the results of CNI, from which Weir learns new pods before the API tells. Without it /var/lib/cni and /var/lib/cni/cache.',
-    ],
-    [
-      '--state-dir <path>',
-      '/var/lib/weir',
-      'Where --policy-closed-start=boot keeps what it needs at the next start of the node.',
-    ],
-    ['--logging-format <format>', 'text', 'text for people, json for programs.'],
-    ['-v, --v <level>', '0', 'From 1 on the log tells more.'],
-  ]);
+  addFlags(command, [...ruleFlags, ...runFlags]);
+  for (const { key, isBoolean, why } of inertFlags) {
+    const name = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    command.addOption(new Option(`--${name} ${isBoolean ? '[boolean]' : '<value>'}`, why).hideHelp());
+  }
+  return command;
 }
 
 export function addPlanFlags(command: Command): Command {
@@ -135,12 +227,6 @@ export function addCleanupFlags(command: Command): Command {
       'legacy, nft, or auto: the one that the rest of the node uses already.',
     ],
   ]);
-}
-
-/** Flag values as the configuration reads them: the node has one name, whichever flag says it. */
-export function flagValues(options: Flags): Flags {
-  const { hostnameOverride, ...rest } = options;
-  return { ...rest, nodeName: rest['nodeName'] ?? hostnameOverride };
 }
 
 function addFlags(command: Command, flags: readonly Flag[]): Command {

@@ -16,6 +16,7 @@ export function kubectlHelp(examples: Examples): (command: Command, helper: Help
       section('Examples:', examples[command.name()] ?? []),
       section('Commands:', commandLines(commands)),
       section('Options:', optionLines(options, helper)),
+      section("Accepted for kube-proxy's sake, without effect:", hiddenLines(command, helper)),
       section('Usage:', [`  ${commandPath(command)} ${command.usage()}`]),
       commands.length === 0
         ? ''
@@ -45,6 +46,13 @@ function optionLines(options: readonly Option[], helper: Help): readonly string[
       ...text.split('\n').map((line) => `${indent}${line}`),
     ];
   });
+}
+
+function hiddenLines(command: Command, helper: Help): readonly string[] {
+  const names = command.options.filter((option) => option.hidden).map((option) => option.long ?? '');
+  if (names.length === 0) return [];
+  const text = helper.boxWrap(names.toSorted().join(', '), width - 4);
+  return text.split('\n').map((line) => `    ${line}`);
 }
 
 function commandPath(command: Command): string {

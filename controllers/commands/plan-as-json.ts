@@ -6,7 +6,10 @@ export function planAsJson(explained: ExplainedPlan): Readonly<Record<string, un
   const { plan, owners } = explained;
   return {
     family: plan.family,
-    createSets: plan.createSets,
+    // What moves over is in the kernel already and stays: no part of the difference.
+    createSets: plan.createSets.map(({ replaces, ...spec }) =>
+      replaces === undefined ? spec : { ...spec, replaces: { how: replaces.how, reason: replaces.reason } },
+    ),
     addMembers: plan.addMembers,
     writeChains: plan.writeChains.map(({ table, name, rules, isNew }) => ({
       table,

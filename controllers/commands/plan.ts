@@ -1,16 +1,10 @@
 import type { Diagnostic } from '../../pkg/api/index.ts';
 import { createSysctl, detectBackend, readKernel, sysctlNames } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
-import {
-  configWarnings,
-  type Flags,
-  type PlanConfig,
-  parsePlanConfig,
-  type RuleConfig,
-} from '../../pkg/config/index.ts';
+import { type Flags, loadPlanConfig, type PlanConfig, type RuleConfig } from '../../pkg/config/index.ts';
 import { type KernelSnapshot, RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
+import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
 import { createManifestSource } from '../../pkg/source/index.ts';
 import { diagnosticLine } from '../diagnostic-log.ts';
 import { interfaceAddresses } from '../interface-addresses.ts';
@@ -18,13 +12,14 @@ import { nodeDiagnostics } from '../node-diagnostic.ts';
 import { PolicyController } from '../policy-controller.ts';
 import { ruleOwnership } from '../rule-ownership.ts';
 import { ServiceController } from '../service-controller.ts';
+import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
 import { countChanges, type ExplainedPlan } from './explained-plan.ts';
 import type { Output } from './output.ts';
 import { painter } from './paint.ts';
 import { planAsJson } from './plan-as-json.ts';
 import { printPlans } from './print-plan.ts';
-import { requireConfig } from './require-config.ts';
+import { requireLoaded } from './require-config.ts';
 import { readSavedRules } from './saved-rules.ts';
 
 export interface PlanCommand {
@@ -41,9 +36,9 @@ interface PlannedNode {
 
 /** `weir plan`: the difference between what should be and what is. Writes nothing. Returns 0 for no change, 2 for changes. */
 export async function plan({ flags, output }: PlanCommand): Promise<number> {
-  const config = requireConfig(parsePlanConfig(flags));
+  const { config, warnings } = requireLoaded(await loadPlanConfig(flags, configHost()));
   const warn = (line: string): void => output.warn(`warning: ${line}\n`);
-  for (const warning of configWarnings(config)) warn(warning);
+  for (const warning of warnings) warn(warning);
   const store = await readManifests(config, output);
   const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, warn);
   const states = [...node.kernels].map(([family, snapshot]) => {
@@ -100,9 +95,10 @@ async function thisNode(config: RuleConfig, warn: (line: string) => void): Promi
   return { kernels, tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0', interfaceAddresses };
 }
 
-async function readManifests(config: RuleConfig, output: Output): Promise<Store> {
+async function readManifests({ manifests }: PlanConfig, output: Output): Promise<Store> {
+  if (manifests === undefined) throw new WeirError('WEIR_BAD_FLAG', '--manifests is required');
   const store = new Store();
-  const source = createManifestSource({ path: config.manifests, clock: systemClock });
+  const source = createManifestSource({ path: manifests, clock: systemClock });
   await source.start({
     upsert: (object) => {
       store.upsert(object);

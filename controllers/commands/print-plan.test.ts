@@ -95,6 +95,36 @@ test('shows sets, members, jumps and chains that belong to nobody first', () => 
   expect(countChanges(plan)).toBe(6);
 });
 
+test('shows a set that has to be made anew, and why', () => {
+  const plan = explained({
+    createSets: [
+      {
+        name: hairpin,
+        type: 'hash:ip,port,ip',
+        family: 'IPv4',
+        maxElements: 10,
+        replaces: { how: 'swap', reason: 'had room for 1 member', members: ['10.0.0.2,tcp:80,10.0.0.2'] },
+      },
+    ],
+  });
+  expect(lines(plan)).toEqual([
+    'IPv4',
+    '  ~ set WEIR-4-HAIRPIN (hash:ip,port,ip, room for 10): made anew (had room for 1 member)',
+    '',
+    'IPv4: 1 set to make anew',
+    '',
+  ]);
+  expect(planAsJson(plan)['createSets']).toEqual([
+    {
+      name: hairpin,
+      type: 'hash:ip,port,ip',
+      family: 'IPv4',
+      maxElements: 10,
+      replaces: { how: 'swap', reason: 'had room for 1 member' },
+    },
+  ]);
+});
+
 test('folds long lists, and says where all of it is', () => {
   const members = Array.from({ length: 30 }, (_, index) => `10.0.0.${index},tcp:80`);
   const shown = lines(explained({ addMembers: [{ set: hairpin, members }] }));

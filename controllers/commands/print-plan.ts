@@ -36,8 +36,10 @@ function planLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
 function summaryLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
   const { plan } = explained;
   const added = plan.writeChains.filter((chain) => chain.isNew).length;
+  const madeAnew = plan.createSets.filter(({ replaces }) => replaces !== undefined).length;
   const counts = [
-    [plan.createSets.length, 'set', 'to create'],
+    [plan.createSets.length - madeAnew, 'set', 'to create'],
+    [madeAnew, 'set', 'to make anew'],
     [plan.destroySets.length, 'set', 'to destroy'],
     [countMembers(plan.addMembers), 'set member', 'to add'],
     [countMembers(plan.removeMembers), 'set member', 'to remove'],
@@ -58,7 +60,13 @@ function summaryLines(explained: ExplainedPlan, paint: Paint): readonly string[]
 }
 
 function* setLines(plan: Plan, paint: Paint): Generator<string> {
-  for (const spec of plan.createSets) yield paint('green', `+ set ${spec.name} (${spec.type})`);
+  for (const { name, type, maxElements, replaces } of plan.createSets) {
+    if (replaces === undefined) yield paint('green', `+ set ${name} (${type})`);
+    else {
+      yield paint('yellow', `~ set ${name} (${type}, room for ${maxElements}): made anew`) +
+        paint('dim', ` (${replaces.reason})`);
+    }
+  }
   const sets = new Set([...plan.addMembers, ...plan.removeMembers].map((change) => change.set));
   for (const set of [...sets].toSorted()) {
     yield paint('yellow', `~ set ${set}`);

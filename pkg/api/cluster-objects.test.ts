@@ -15,7 +15,37 @@ describe('a Node', () => {
       addresses: [],
       podCIDRs: [],
       zone: undefined,
+      beingDeleted: false,
+      toBeDeletedTaint: false,
     });
+  });
+
+  it('tells that it is being deleted', () => {
+    const { object } = decoded('Node', {
+      metadata: { name: 'node-a', deletionTimestamp: '2026-01-01T00:00:00Z' },
+    });
+    expect(object).toMatchObject({ beingDeleted: true, toBeDeletedTaint: false });
+  });
+
+  it.each([
+    [
+      true,
+      [
+        { key: 'a', effect: 'NoExecute' },
+        { key: 'ToBeDeletedByClusterAutoscaler', value: '1700000000' },
+      ],
+    ],
+    [false, [{ key: 'DeletionCandidateOfClusterAutoscaler' }]],
+    [false, []],
+  ])('tells whether the autoscaler is about to take it away: %s', (expected, taints) => {
+    expect(decoded('Node', { metadata, spec: { taints } }).object.toBeDeletedTaint).toBe(expected);
+  });
+
+  it('looks at the other taints where one can not be read', () => {
+    const taints = [1, { key: 2 }, { key: 'ToBeDeletedByClusterAutoscaler' }];
+    const { object, problems } = decoded('Node', { metadata, spec: { taints } });
+    expect(object.toBeDeletedTaint).toBe(true);
+    expect(problems).toHaveLength(2);
   });
 
   it('gives its internal addresses before its external ones, each once', () => {

@@ -12,21 +12,41 @@ export interface Node {
   readonly podCIDRs: readonly string[];
   /** Label `topology.kubernetes.io/zone`. */
   readonly zone: string | undefined;
+  /** It has a deletion timestamp: deletion has begun, and waits for finalizers. */
+  readonly beingDeleted: boolean;
+  /** Taint `ToBeDeletedByClusterAutoscaler`, with any value and effect: load balancers should send nothing new here. */
+  readonly toBeDeletedTaint: boolean;
 }
+
+/** The cluster autoscaler's word for a node that it is about to take away. */
+const autoscalerTaint = 'ToBeDeletedByClusterAutoscaler';
 
 const specPath: Path = { parent: undefined, key: 'spec' };
 const statusPath: Path = { parent: undefined, key: 'status' };
 
 export function decodeNode(reader: JsonReader, raw: Json): Node {
-  const zone = reader.labels(metadataOf(raw), 'labels', metadataPath)['topology.kubernetes.io/zone'];
+  const metadata = metadataOf(raw);
+  const zone = reader.labels(metadata, 'labels', metadataPath)['topology.kubernetes.io/zone'];
+  const spec = reader.record(raw, 'spec', undefined) ?? {};
   return {
     kind: 'Node',
     name: reader.name,
     namespace: '',
     addresses: readAddresses(reader, raw),
-    podCIDRs: readPodCIDRs(reader, raw),
+    podCIDRs: readPodCIDRs(reader, spec),
     zone: zone === '' ? undefined : zone,
+    beingDeleted: metadata['deletionTimestamp'] !== undefined && metadata['deletionTimestamp'] !== null,
+    toBeDeletedTaint: hasTaint(reader, spec, autoscalerTaint),
   };
+}
+
+function hasTaint(reader: JsonReader, spec: Json, key: string): boolean {
+  const taintsPath: Path = { parent: specPath, key: 'taints' };
+  return reader.list(spec, 'taints', specPath).some((value, index) => {
+    const path: Path = { parent: taintsPath, key: index };
+    const taint = reader.element(value, path);
+    return taint !== undefined && reader.text(taint, 'key', path) === key;
+  });
 }
 
 function readAddresses(reader: JsonReader, raw: Json): readonly string[] {
@@ -46,9 +66,7 @@ function readAddresses(reader: JsonReader, raw: Json): readonly string[] {
 }
 
 /** `podCIDR` is the field of single-stack days; `podCIDRs` repeats it when set. */
-function readPodCIDRs(reader: JsonReader, raw: Json): readonly string[] {
-  const spec = reader.record(raw, 'spec', undefined);
-  if (spec === undefined) return [];
+function readPodCIDRs(reader: JsonReader, spec: Json): readonly string[] {
   const list = reader.list(spec, 'podCIDRs', specPath);
   if (list.length === 0) {
     const only = reader.text(spec, 'podCIDR', specPath);

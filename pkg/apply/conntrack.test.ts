@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type FakeProgram, fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
 import type { CommandRunner } from '../runtime/index.ts';
-import { deleteFlows, type FlowMatch, listFlows } from './conntrack.ts';
+import { deleteFlows, type FlowMatch, listFlows, listUdpFlows } from './conntrack.ts';
 
 const listing = `tcp      6 86397 ESTABLISHED src=10.0.0.1 dst=10.96.0.1 sport=1000 dport=80 src=10.0.0.2 dst=192.0.2.7 sport=8080 dport=31000 [ASSURED] mark=0 use=1
 udp      17 29 src=10.0.0.3 dst=10.0.0.4 sport=1001 dport=53 [UNREPLIED] src=10.0.0.4 dst=10.0.0.3 sport=53 dport=1001 mark=0 use=1
@@ -37,6 +37,29 @@ test('reads the table once, whatever the number of addresses', async () => {
   const flows = await listFlows(commands, 'IPv6', new Set(['10.0.0.1', '10.0.0.2', '10.0.0.3']));
   expect(flows.map((flow) => flow.protocol)).toEqual([6, 17]);
   expect(commands.lines).toEqual(['conntrack -L -f ipv6']);
+});
+
+test('lists the UDP flows that are wanted, without the rest of the table', async () => {
+  const commands = fakeCommandRunner({
+    conntrack: () => ({ stdout: listing.split('\n').slice(1).join('\n') }),
+  });
+  const flows = await listUdpFlows(commands, 'IPv4', ({ original }) => original.destinationPort === 53);
+  expect(flows.map(({ original }) => original.source)).toEqual(['10.0.0.3']);
+  expect(await listUdpFlows(commands, 'IPv6', () => false)).toEqual([]);
+  expect(commands.lines).toEqual(['conntrack -L -f ipv4 -p udp', 'conntrack -L -f ipv6 -p udp']);
+});
+
+test('lets others have their turn while it reads a long table', async () => {
+  const line = listing.split('\n')[1] ?? '';
+  const stdout = Array.from({ length: 20_000 }, () => line).join('\n');
+  const commands = fakeCommandRunner({ conntrack: () => ({ stdout }) });
+  let turns = 0;
+  const others = setInterval(() => {
+    turns += 1;
+  }, 0);
+  expect(await listUdpFlows(commands, 'IPv4', () => true)).toHaveLength(20_000);
+  clearInterval(others);
+  expect(turns).toBeGreaterThan(0);
 });
 
 test('deletes a single connection by all that it is known by', async () => {

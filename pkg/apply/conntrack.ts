@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { CommandResult, CommandRunner } from '../runtime/index.ts';
 import { WeirError } from '../runtime/index.ts';
 import { failureText, isUnprivileged, succeeded } from './command-failure.ts';
@@ -16,6 +17,8 @@ export interface FlowMatch {
 
 /** A listing of 20,000 connections takes 0.2 s. */
 const timeoutMs = 60_000;
+/** So many are read before others have their turn: some 20 ms. */
+const linesAtOnce = 5000;
 /** Each process walks the whole table in the kernel, so more of them only take the node's processors away from others. */
 const deletesAtOnce = 4;
 
@@ -30,13 +33,34 @@ export async function listFlows(
   addresses: ReadonlySet<string>,
   signal?: AbortSignal,
 ): Promise<readonly Flow[]> {
-  const args = ['-L', '-f', familyWord(family)];
+  return list(commands, family, [], (flow) => touches(flow, addresses), signal);
+}
+
+/** The tracked UDP flows of one family that are wanted; otherwise as `listFlows`. */
+export async function listUdpFlows(
+  commands: CommandRunner,
+  family: Family,
+  isWanted: (flow: Flow) => boolean,
+  signal?: AbortSignal,
+): Promise<readonly Flow[]> {
+  return list(commands, family, ['-p', 'udp'], isWanted, signal);
+}
+
+async function list(
+  commands: CommandRunner,
+  family: Family,
+  filter: readonly string[],
+  isWanted: (flow: Flow) => boolean,
+  signal: AbortSignal | undefined,
+): Promise<readonly Flow[]> {
+  const args = ['-L', '-f', familyWord(family), ...filter];
   const result = await commands.run({ file: 'conntrack', args, captureOutput: true, timeoutMs }, signal);
   if (!succeeded(result)) throw conntrackError(args, result);
   const flows: Flow[] = [];
-  for (const line of result.stdout.split('\n')) {
+  for (const [index, line] of result.stdout.split('\n').entries()) {
+    if (index % linesAtOnce === linesAtOnce - 1) await setImmediate();
     const flow = parseFlow(line, family);
-    if (flow !== undefined && touches(flow, addresses)) flows.push(flow);
+    if (flow !== undefined && isWanted(flow)) flows.push(flow);
   }
   return flows;
 }

@@ -1,12 +1,15 @@
 export type { FlowMatch } from './conntrack.ts';
-export { deleteFlows, listFlows } from './conntrack.ts';
+export { deleteFlows, listFlows, listUdpFlows } from './conntrack.ts';
 export type { Flow } from './conntrack-flow.ts';
 export type { DetectedTools } from './detect-backend.ts';
 export { detectBackend } from './detect-backend.ts';
 export type { ApplyReport } from './kernel-writer.ts';
 export { KernelWriter } from './kernel-writer.ts';
+export { readDropCounters } from './read-drop-counters.ts';
 export { readKernel } from './read-kernel.ts';
 export { setUpBridges } from './set-up-bridges.ts';
-export type { Sysctl } from './sysctl.ts';
+export type { Sysctl, SysctlName } from './sysctl.ts';
 export { createSysctl, sysctlNames } from './sysctl.ts';
+export type { SysFs } from './sysfs.ts';
+export { createSysFs } from './sysfs.ts';
 export type { Backend, FamilyTools } from './tools.ts';

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue';
 import type { KernelSnapshot, Plan, TableName, TableSnapshot } from '../kernel/index.ts';
 import { WeirError } from '../runtime/index.ts';
-import { readChain, readKernel, readOneTable } from './read-kernel.ts';
+import { readChain, readKernel, readOneTable, readSetSizes } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { restorePieces } from './restore-pieces.ts';
 import type { RestoreContext } from './run-restore.ts';
@@ -63,6 +63,11 @@ export class KernelWriter {
   readChain(table: TableName, chain: string, options: QueueOptions = {}): Promise<readonly string[]> {
     const { commands, tools } = this.#context;
     return this.#inTurn(options, () => readChain(commands, tools, table, chain, options.signal));
+  }
+
+  /** The number of members of every set, `undefined` where ipset does not say. Throws as `read`. */
+  readSetSizes(options: QueueOptions = {}): Promise<ReadonlyMap<string, number | undefined>> {
+    return this.#inTurn(options, () => readSetSizes(this.#context.commands, options.signal));
   }
 
   /** Resolves when nothing waits or runs. */

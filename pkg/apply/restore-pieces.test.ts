@@ -115,6 +115,70 @@ test('a set is made with room for the members it gets at once', () => {
   expect(piece?.input[0]).toBe('create WEIR-4-A hash:ip family inet hashsize 8192 maxelem 1048576\n');
 });
 
+describe('a set that will not do', () => {
+  const spec = { name: setName('WEIR-4-A'), type: 'hash:ip', family: 'IPv4', maxElements: 1048576 } as const;
+  const change: Plan = {
+    ...nothing,
+    createSets: [
+      {
+        ...spec,
+        replaces: { how: 'swap', reason: 'had room for 2 members', members: ['10.0.0.1', '10.0.0.2'] },
+      },
+    ],
+    addMembers: [{ set: spec.name, members: ['10.0.0.3'] }],
+    writeChains: [chain('WEIR-INGRESS', 1, '', 'filter'), chain('WEIR-FORWARD', 2, '', 'filter')],
+    removeMembers: [{ set: spec.name, members: ['10.0.0.1'] }],
+  };
+
+  test.each([
+    ['in one piece', 'legacy'],
+    ['in many', 'nft'],
+  ] as const)(
+    'is filled beside the old one and swapped, before anything else happens to it (%s)',
+    (_, backend) => {
+      const pieces = restorePieces(change, backend, { names: 0, rules: 0 });
+      expect(texts(pieces.filter(({ tool }) => tool === 'ipset')).join('')).toBe(
+        `ipset
+create WEIR-4-TEMP-S3IXFK5KU5A722OP hash:ip family inet hashsize 1024 maxelem 1048576
+flush WEIR-4-TEMP-S3IXFK5KU5A722OP
+add WEIR-4-TEMP-S3IXFK5KU5A722OP 10.0.0.1
+add WEIR-4-TEMP-S3IXFK5KU5A722OP 10.0.0.2
+swap WEIR-4-TEMP-S3IXFK5KU5A722OP WEIR-4-A
+ipset
+add WEIR-4-A 10.0.0.3
+ipset
+del WEIR-4-A 10.0.0.1
+${backend === 'nft' ? 'ipset\n' : ''}destroy WEIR-4-TEMP-S3IXFK5KU5A722OP
+`,
+      );
+      expect(pieces[0]?.about).toBe(
+        'set WEIR-4-A, which had room for 2 members, made anew as hash:ip with room for 1048576',
+      );
+    },
+  );
+
+  test('has its temporary set out of the way first, where somebody was killed over it', () => {
+    const stale = setName('WEIR-4-TEMP-S3IXFK5KU5A722OP');
+    const pieces = restorePieces({ ...change, destroySets: [stale, setName('WEIR-4-OLD')] }, 'nft');
+    expect(pieces[0]?.input).toEqual([`destroy ${stale}\n`]);
+    expect(pieces.at(-1)?.input.slice(-2)).toEqual(['destroy WEIR-4-OLD\n', `destroy ${stale}\n`]);
+  });
+
+  test('is destroyed first where it is of another type', () => {
+    const plan: Plan = {
+      ...nothing,
+      createSets: [{ ...spec, replaces: { how: 'destroy', reason: 'was hash:net for IPv4', members: [] } }],
+      addMembers: [{ set: spec.name, members: ['10.0.0.3'] }],
+    };
+    const pieces = restorePieces(plan, 'nft');
+    expect(texts(pieces)).toEqual([
+      'ipset\ndestroy WEIR-4-A\ncreate WEIR-4-A hash:ip family inet hashsize 1024 maxelem 1048576\n',
+      'ipset\nadd WEIR-4-A 10.0.0.3\n',
+    ]);
+    expect(pieces[0]?.about).toContain('set WEIR-4-A, which was hash:net for IPv4');
+  });
+});
+
 describe('a big plan', () => {
   const limits = { names: 4, rules: 100 };
 

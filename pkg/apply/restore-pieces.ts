@@ -1,5 +1,5 @@
 import type { ChainWrite, Plan } from '../kernel/index.ts';
-import { additions, destructions, lateChanges } from './ipset-text.ts';
+import { additions, destructions, lateChanges, replacements } from './ipset-text.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import type { Transaction } from './restore-section.ts';
 import { emptyTransaction, restoreInput } from './restore-section.ts';
@@ -39,6 +39,7 @@ export function restorePieces(
 function inOnePiece(plan: Plan): readonly RestorePiece[] {
   const { writeChains, jumps, deleteChains } = plan;
   return [
+    ...replacements(plan),
     { tool: 'ipset', about: 'sets and members', input: additions(plan) },
     rulesPiece('chains and jumps', { ...emptyTransaction, writeChains, jumps, deleteChains }),
     {
@@ -61,6 +62,7 @@ function inManyPieces(plan: Plan, limits: PieceLimits): readonly RestorePiece[] 
   );
   const last = groups.at(-1) ?? [];
   return [
+    ...replacements(plan),
     { tool: 'ipset', about: 'sets and members', input: additions(plan) },
     rulesPiece('early rules', { ...emptyTransaction, earlyRules: earlyRules(plan) }),
     rulesPiece('filter chains and jumps', {

@@ -90,6 +90,17 @@ test('waits a moment for a set that a deleted rule still holds', async () => {
   expect(result.elapsedMs).toBeLessThan(10_000);
 });
 
+test('waits until nobody lists a set that is to be swapped', async () => {
+  const busy = {
+    exitCode: 1,
+    stderr: 'ipset v7.17: Error in line 2: Kernel error received: Device or resource busy',
+  };
+  expect(await run(sets, (_, call) => (call < 2 ? busy : {}))).toMatchObject({ spawns: 3, contention: [] });
+  // From iptables the same words mean that something still leads to a chain.
+  const held = { exitCode: 4, stderr: 'line 3: CHAIN_DEL failed (Device or resource busy): chain A' };
+  expect((await run(rules, () => held)).lines).toHaveLength(1);
+});
+
 test('does not repeat what was refused, and shows the line it was refused for', async () => {
   const refusal =
     "iptables-restore v1.8.9 (legacy): Couldn't load target `NOPE':No such file or directory\n\nError occurred at line: 2\n";

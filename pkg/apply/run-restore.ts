@@ -25,7 +25,10 @@ const restoreTimeoutMs = 120_000;
 const lockWaitSeconds = 5;
 /** Beyond this we would rather start over from a fresh look at the kernel. */
 const contentionDeadlineMs = 60_000;
-/** Sets that a deleted rule looked into are released a moment after the rule is gone, on nf_tables. */
+/**
+ * Sets that a deleted rule looked into are released a moment after the rule is gone, on nf_tables; sets that somebody lists cannot be destroyed or
+ * swapped until he is through.
+ */
 const setReleaseDeadlineMs = 3000;
 
 /**
@@ -64,8 +67,10 @@ function restoreCommand(piece: RestorePiece, tools: FamilyTools): Command {
 /** How long the piece may be tried again after such a result. */
 function patienceMs(result: CommandResult): number {
   if (isContention(result)) return contentionDeadlineMs;
-  return result.stderr.includes('in use by a kernel component') ? setReleaseDeadlineMs : -1;
+  return setIsHeld.test(result.stderr) ? setReleaseDeadlineMs : -1;
 }
+
+const setIsHeld = /in use by a kernel component|ipset.*Kernel error received: Device or resource busy/;
 
 function restoreError(piece: RestorePiece, command: Command, result: CommandResult): WeirError {
   const said = failureText(result);

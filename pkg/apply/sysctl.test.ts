@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -36,6 +36,16 @@ test('writes only what differs', async () => {
   expect(await sysctl.ensure(sysctlNames.routeLocalnet, '1')).toBe(true);
   expect(await sysctl.ensure(sysctlNames.routeLocalnet, '1')).toBe(false);
   expect(await sysctl.read(sysctlNames.routeLocalnet)).toBe('1');
+});
+
+test('knows a setting that nobody may write', async () => {
+  await addSetting(sysctlNames.conntrackMax, '65536');
+  await addSetting(sysctlNames.tcpBeLiberal, '0');
+  await chmod(`${root}/${sysctlNames.conntrackMax}`, 0o444);
+  const sysctl = createSysctl(root);
+  expect(await sysctl.isFixed(sysctlNames.conntrackMax)).toBe(true);
+  expect(await sysctl.isFixed(sysctlNames.tcpBeLiberal)).toBe(false);
+  expect(await sysctl.isFixed(sysctlNames.udpTimeout)).toBe(false);
 });
 
 test('fails with the name of a setting that can not be written or read', async () => {
@@ -95,6 +105,7 @@ test('says what is not filtered when the module can not be loaded either', async
 test('says what is not filtered when a setting is 0 and can not be written', async () => {
   const sysctl: Sysctl = {
     read: async () => '0',
+    isFixed: async () => false,
     ensure: (name, value) =>
       Promise.reject(new WeirError('WEIR_SYSCTL_FAILED', `${name} could not be set to ${value}: EROFS`)),
   };

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { WeirError } from '../runtime/index.ts';
 
 /** The kernel settings Weir looks at or sets, as paths below /proc/sys. */
@@ -6,7 +6,12 @@ export const sysctlNames = {
   bridgeIPv4: 'net/bridge/bridge-nf-call-iptables',
   bridgeIPv6: 'net/bridge/bridge-nf-call-ip6tables',
   routeLocalnet: 'net/ipv4/conf/all/route_localnet',
+  conntrackMax: 'net/netfilter/nf_conntrack_max',
   tcpBeLiberal: 'net/netfilter/nf_conntrack_tcp_be_liberal',
+  tcpTimeoutCloseWait: 'net/netfilter/nf_conntrack_tcp_timeout_close_wait',
+  tcpTimeoutEstablished: 'net/netfilter/nf_conntrack_tcp_timeout_established',
+  udpTimeout: 'net/netfilter/nf_conntrack_udp_timeout',
+  udpTimeoutStream: 'net/netfilter/nf_conntrack_udp_timeout_stream',
 } as const;
 
 export type SysctlName = (typeof sysctlNames)[keyof typeof sysctlNames];
@@ -17,6 +22,8 @@ export interface Sysctl {
   read(name: SysctlName): Promise<string | undefined>;
   /** Sets the value where it differs; returns whether it had to. Throws WEIR_SYSCTL_FAILED. */
   ensure(name: SysctlName, value: string): Promise<boolean>;
+  /** Whether nobody may write it here: outside the host's network namespace some settings only show the host's value. */
+  isFixed(name: SysctlName): Promise<boolean>;
 }
 
 /** `root` is /proc/sys unless told. Network settings are those of this process' network namespace. */
@@ -28,6 +35,10 @@ export function createSysctl(root = '/proc/sys'): Sysctl {
       if ((await read(name)) === value) return false;
       await writeSetting(root, name, value);
       return true;
+    },
+    isFixed: async (name) => {
+      const stats = await stat(`${root}/${name}`).catch(() => undefined);
+      return stats !== undefined && (stats.mode & 0o222) === 0;
     },
   };
 }

@@ -1,13 +1,15 @@
+export type { Flags } from './effective-values.ts';
+export { inertFlags } from './inert-settings.ts';
 export {
   type CleanupConfig,
-  configWarnings,
-  type Flags,
+  type ConfigHost,
+  type Loaded,
+  loadPlanConfig,
+  loadRunConfig,
   type Parsed,
   type PlanConfig,
   parseCleanupConfig,
-  parsePlanConfig,
   parseRuleConfig,
-  parseRunConfig,
-  type RuleConfig,
-  type RunConfig,
-} from './run-config.ts';
+} from './load-config.ts';
+export { configText, kubeProxyConfiguration, weirConfiguration } from './print-config.ts';
+export type { RuleConfig, RunConfig } from './run-config.ts';

@@ -1,133 +1,166 @@
-import * as v from 'valibot';
-import {
-  boolean,
-  cidrs,
-  clusterCIDRs,
-  duration,
-  nodePortAddresses,
-  nonEmpty,
-  oneOf,
-  wholeNumber,
-} from './flag-values.ts';
+import { familyOf } from '../net/index.ts';
+import type { ConfigFile } from './config-file.ts';
+import { type EffectiveValues, effectiveValues, type Flags } from './effective-values.ts';
+import type { Values } from './settings.ts';
+import { withPort } from './value-types.ts';
 
-const backend = oneOf(['auto', 'legacy', 'nft']);
+/** Settings that end in others. */
+type Settled =
+  | 'nodeName'
+  | 'proxyMode'
+  | 'healthzPort'
+  | 'metricsPort'
+  | 'minSyncPeriod'
+  | 'healthServer'
+  | 'metricsServer'
+  | 'cleanup';
 
-/** What the rules depend on; the same for `run` and `plan`. */
-const ruleEntries = {
-  manifests: nonEmpty,
-  nodeName: v.pipe(nonEmpty, v.toLowerCase()),
-  clusterCidr: v.optional(clusterCIDRs, ''),
-  detectLocalMode: v.optional(
-    oneOf(['ClusterCIDR', 'NodeCIDR', 'BridgeInterface', 'InterfaceNamePrefix']),
-    'ClusterCIDR',
-  ),
-  podBridgeInterface: v.optional(v.string(), ''),
-  podInterfaceNamePrefix: v.optional(v.string(), ''),
-  nodeportAddresses: v.optional(nodePortAddresses, ''),
-  masqueradeAll: v.optional(boolean, false),
-  iptablesMasqueradeBit: v.optional(wholeNumber(31), '14'),
-  iptablesLocalhostNodeports: v.optional(boolean, true),
-  iptablesBackend: v.optional(backend, 'auto'),
-  conntrackTcpBeLiberal: v.optional(boolean, false),
-  policyDeny: v.optional(oneOf(['drop', 'reject']), 'drop'),
-  policyEstablished: v.optional(oneOf(['keep', 'cut']), 'keep'),
-  policyClosedStart: v.optional(oneOf(['off', 'known', 'boot']), 'known'),
-  localPodCidrs: v.optional(cidrs, ''),
-};
-
-const ruleSchema = v.pipe(
-  v.object(ruleEntries),
-  v.check(
-    (flags) => flags.detectLocalMode !== 'BridgeInterface' || flags.podBridgeInterface !== '',
-    '--detect-local-mode=BridgeInterface needs --pod-bridge-interface',
-  ),
-  v.check(
-    (flags) => flags.detectLocalMode !== 'InterfaceNamePrefix' || flags.podInterfaceNamePrefix !== '',
-    '--detect-local-mode=InterfaceNamePrefix needs --pod-interface-name-prefix',
-  ),
-);
-
-const runSchema = v.pipe(
-  v.object({
-    iptablesSyncPeriod: v.optional(duration, '30s'),
-    iptablesMinSyncPeriod: v.optional(duration),
-    cniCacheDir: v.optional(nonEmpty),
-    stateDir: v.optional(nonEmpty, '/var/lib/weir'),
-    loggingFormat: v.optional(oneOf(['text', 'json']), 'text'),
-    v: v.optional(wholeNumber(10), '0'),
-  }),
-  v.check((flags) => flags.iptablesSyncPeriod > 0, '--iptables-sync-period must be greater than 0'),
-  v.check(
-    (flags) => (flags.iptablesMinSyncPeriod ?? 0) <= flags.iptablesSyncPeriod,
-    '--iptables-min-sync-period must not be longer than --iptables-sync-period',
-  ),
-);
-
-const planSchema = v.object({
-  output: v.optional(oneOf(['text', 'json']), 'text'),
-  against: v.optional(v.array(v.pipe(v.string(), v.minLength(1, 'must not be empty'))), []),
-});
-
-const cleanupSchema = v.object({
-  handBack: v.optional(boolean, false),
-  force: v.optional(boolean, false),
-  iptablesBackend: v.optional(backend, 'auto'),
-});
+/**
+ * Everything that Weir's behaviour depends on besides the cluster's objects, under the names of kube-proxy's flags in camel
+ * case. Durations are in milliseconds.
+ */
+export interface RunConfig extends Omit<Values, Settled> {
+  /** Name of the Node that this machine is: `hostnameOverride`, or else the host name; in lower case. */
+  readonly nodeName: string;
+  /** File that the rest was read from; `undefined`: from flags alone. */
+  readonly configFile: string | undefined;
+  /** `IP:port`; empty where there is to be no such server. */
+  readonly healthzBindAddress: string;
+  /** `IP:port`; empty where there is to be no such server. */
+  readonly metricsBindAddress: string;
+  /** `undefined`: by how long a sync takes. */
+  readonly iptablesMinSyncPeriod: number | undefined;
+}
 
 /** What the rules depend on besides the cluster's objects. */
-export type RuleConfig = Readonly<v.InferOutput<typeof ruleSchema>>;
-export type RunConfig = RuleConfig & Readonly<v.InferOutput<typeof runSchema>>;
-export type PlanConfig = RuleConfig & Readonly<v.InferOutput<typeof planSchema>>;
-export type CleanupConfig = Readonly<v.InferOutput<typeof cleanupSchema>>;
+export type RuleConfig = Pick<
+  RunConfig,
+  | 'nodeName'
+  | 'clusterCidr'
+  | 'detectLocalMode'
+  | 'podBridgeInterface'
+  | 'podInterfaceNamePrefix'
+  | 'nodeportAddresses'
+  | 'masqueradeAll'
+  | 'iptablesMasqueradeBit'
+  | 'iptablesLocalhostNodeports'
+  | 'iptablesBackend'
+  | 'bindAddress'
+  | 'conntrackTcpBeLiberal'
+  | 'policyDeny'
+  | 'policyEstablished'
+  | 'policyClosedStart'
+  | 'localPodCidrs'
+>;
 
-/** Flag names in camel case → what stood behind them: text, `true` for a flag without a value, a list for a repeated one. */
-export type Flags = Readonly<Record<string, unknown>>;
+/** `errors` are one line each and name the flag, or file, line, column and field; `warnings` say what was passed over. */
+export type Settlement =
+  | { readonly config: RunConfig; readonly warnings: readonly string[] }
+  | { readonly errors: readonly string[] };
 
-/** `errors` are one line each and name the flag. */
-export type Parsed<Config> = { readonly config: Config } | { readonly errors: readonly string[] };
-
-/** Reads the flags that `run` and `plan` share. */
-export function parseRuleConfig(flags: Flags): Parsed<RuleConfig> {
-  return parse(ruleSchema, flags);
+/** The effective configuration of these flags, this file, and a machine of this name. */
+export function settle(flags: Flags, file: ConfigFile | undefined, hostname: string): Settlement {
+  const effective = effectiveValues(flags, file);
+  const { values } = effective;
+  const node = nodeNameOf(effective, hostname);
+  const errors = [
+    ...effective.errors,
+    ...('error' in node ? [node.error] : []),
+    ...contradictions(effective),
+  ];
+  if ('error' in node || errors.length > 0) return { errors };
+  const {
+    nodeName,
+    proxyMode,
+    healthzPort,
+    metricsPort,
+    minSyncPeriod,
+    healthServer,
+    metricsServer,
+    cleanup: _,
+    ...rest
+  } = values;
+  const config: RunConfig = Object.freeze({
+    ...rest,
+    hostnameOverride: nodeName === undefined && values.hostnameOverride === '' ? '' : node.name,
+    nodeName: node.name,
+    configFile: file === undefined ? undefined : String(flags['config']),
+    nodeportAddresses:
+      // The nftables proxy answers on the Node's own address only, unless told otherwise.
+      proxyMode === 'nftables' && rest.nodeportAddresses.length === 0 ? ['primary'] : rest.nodeportAddresses,
+    iptablesMinSyncPeriod: minSyncPeriod ?? rest.iptablesMinSyncPeriod,
+    healthzBindAddress: serverAddress(effective, 'healthzBindAddress', healthServer ? healthzPort : 0),
+    metricsBindAddress: serverAddress(effective, 'metricsBindAddress', metricsServer ? metricsPort : 0),
+  });
+  return { config, warnings: [...effective.warnings, ...deprecations(effective), ...configWarnings(config)] };
 }
 
-/** Reads the flags of `run`. */
-export function parseRunConfig(flags: Flags): Parsed<RunConfig> {
-  return both(parseRuleConfig(flags), parse(runSchema, flags));
+type NodeName = { readonly name: string } | { readonly error: string };
+
+/** As kube-proxy: trimmed and in lower case. The machines of a folder of manifests are hardly this one, so there it must be said. */
+function nodeNameOf({ values, broken, nameOf }: EffectiveValues, hostname: string): NodeName {
+  if (broken.has('nodeName')) return { name: '' };
+  const [key, given] =
+    values.nodeName === undefined
+      ? (['hostnameOverride', values.hostnameOverride] as const)
+      : (['nodeName', values.nodeName] as const);
+  if (given !== '') {
+    const name = given.trim().toLowerCase();
+    return name === '' ? { error: `${nameOf(key)}: must not be blank` } : { name };
+  }
+  if (values.manifests !== undefined) return { error: `--node-name is required with ${nameOf('manifests')}` };
+  const name = hostname.trim().toLowerCase();
+  return name === '' ? { error: '--node-name is required: this machine has no name' } : { name };
 }
 
-/** Reads the flags of `plan`. */
-export function parsePlanConfig(flags: Flags): Parsed<PlanConfig> {
-  return both(parseRuleConfig(flags), parse(planSchema, flags));
-}
-
-/** Reads the flags of `cleanup`. */
-export function parseCleanupConfig(flags: Flags): Parsed<CleanupConfig> {
-  return parse(cleanupSchema, flags);
-}
-
-/** What is allowed, but hardly meant; one line each. */
-export function configWarnings(config: RuleConfig): readonly string[] {
-  const blind = config.detectLocalMode === 'ClusterCIDR' && config.clusterCidr.length === 0;
-  if (!blind || config.masqueradeAll) return [];
+function contradictions({ values, broken, nameOf }: EffectiveValues): readonly string[] {
+  const needs = (mode: string, key: 'podBridgeInterface' | 'podInterfaceNamePrefix') =>
+    values.detectLocalMode === mode && values[key] === '' && !broken.has(key)
+      ? [`${nameOf('detectLocalMode')}: ${mode} needs ${plainName(nameOf(key))}`]
+      : [];
+  const mayCompare = !broken.has('iptablesSyncPeriod');
+  const isTooLong = (key: 'iptablesMinSyncPeriod' | 'minSyncPeriod') =>
+    mayCompare && (values[key] ?? 0) > values.iptablesSyncPeriod
+      ? [`${nameOf(key)}: must not be longer than ${plainName(nameOf('iptablesSyncPeriod'))}`]
+      : [];
   return [
-    'no --cluster-cidr: pods can not be told from other clients, so what comes from outside the cluster to a cluster IP is not masqueraded',
+    ...needs('BridgeInterface', 'podBridgeInterface'),
+    ...needs('InterfaceNamePrefix', 'podInterfaceNamePrefix'),
+    ...isTooLong('iptablesMinSyncPeriod'),
+    ...isTooLong('minSyncPeriod'),
   ];
 }
 
-function parse<Schema extends v.GenericSchema>(schema: Schema, flags: Flags): Parsed<v.InferOutput<Schema>> {
-  const result = v.safeParse(schema, flags);
-  return result.success ? { config: result.output } : { errors: result.issues.map(issueLine) };
+/** Without the place in the file: one is enough in a line. */
+function plainName(name: string): string {
+  return name.slice(name.lastIndexOf(' ') + 1);
 }
 
-function both<A, B>(first: Parsed<A>, second: Parsed<B>): Parsed<A & B> {
-  if ('config' in first && 'config' in second) return { config: { ...first.config, ...second.config } };
-  return { errors: [first, second].flatMap((parsed) => ('errors' in parsed ? parsed.errors : [])) };
+/** In a file, the defaults are of the family of `bindAddress`; on the command line they are IPv4, as kube-proxy has them. */
+function serverAddress(
+  { values, given }: EffectiveValues,
+  key: 'healthzBindAddress' | 'metricsBindAddress',
+  port: number,
+): string {
+  if (port === 0) return '';
+  const isIPv6 = given.get('bindAddress') === 'file' && familyOf(values.bindAddress) === 'IPv6';
+  const defaultIPv6 = key === 'healthzBindAddress' ? '::' : '::1';
+  return withPort(isIPv6 && !given.has(key) ? defaultIPv6 : values[key], port);
 }
 
-function issueLine(issue: v.BaseIssue<unknown>): string {
-  const [first] = issue.path ?? [];
-  if (first === undefined) return issue.message;
-  const flag = `--${String(first.key).replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  return issue.input === undefined ? `${flag} is required` : `${flag}: ${issue.message}`;
+function deprecations({ given }: EffectiveValues): readonly string[] {
+  return [
+    ...(given.has('healthzPort') ? ['--healthz-port is deprecated: use --healthz-bind-address'] : []),
+    ...(given.has('metricsPort') ? ['--metrics-port is deprecated: use --metrics-bind-address'] : []),
+  ];
+}
+
+/** What is allowed, but hardly meant; one line each. */
+function configWarnings(config: RunConfig): readonly string[] {
+  const blind = config.detectLocalMode === 'ClusterCIDR' && config.clusterCidr.length === 0;
+  if (!blind || config.masqueradeAll) return [];
+  const what = config.configFile === undefined ? 'no --cluster-cidr' : `${config.configFile}: no clusterCIDR`;
+  return [
+    `${what}: pods can not be told from other clients, so what comes from outside the cluster to a cluster IP is not masqueraded`,
+  ];
 }

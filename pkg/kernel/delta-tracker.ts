@@ -42,8 +42,16 @@ export class DeltaTracker<Key, Desired, Applied> {
     return this.#desired.get(key);
   }
 
+  desiredEntries(): IterableIterator<[Key, Desired]> {
+    return this.#desired.entries();
+  }
+
   applied(key: Key): Applied | undefined {
     return this.#applied.get(key);
+  }
+
+  appliedKeys(): IterableIterator<Key> {
+    return this.#applied.keys();
   }
 
   /** Keys whose desired and applied values differ. */

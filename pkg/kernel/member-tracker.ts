@@ -75,6 +75,10 @@ export class MemberTracker {
     return this.#toRemove;
   }
 
+  applied(): ReadonlySet<string> {
+    return this.#applied;
+  }
+
   wanted(): IterableIterator<string> {
     return this.#wanted.keys();
   }

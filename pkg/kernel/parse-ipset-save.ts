@@ -1,23 +1,14 @@
 import type { Family } from '../net/index.ts';
 import type { SetName } from './names.ts';
-import type { SetSpec, SetType } from './set.ts';
+import { type AppliedSetSpec, isSetType } from './set.ts';
 import type { SetSnapshot } from './snapshot.ts';
 
-const setTypes: ReadonlySet<string> = new Set<SetType>([
-  'hash:ip',
-  'hash:net',
-  'hash:ip,port',
-  'hash:net,port',
-  'hash:ip,port,ip',
-  'hash:ip,port,net',
-]);
-
 /**
- * Reads the text of `ipset save`: the sets of both families, by name. Sets of types that Weir does not use are left out, and
- * so is what stands behind a member (`timeout`, `comment`, counters).
+ * Reads the text of `ipset save`: the sets of both families, by name. Of sets of types that Weir does not use the members are left
+ * out, and so is what stands behind a member (`timeout`, `comment`, counters).
  */
 export function parseIpsetSave(text: string): ReadonlyMap<SetName, SetSnapshot> {
-  const sets = new Map<SetName, { readonly spec: SetSpec; readonly members: Set<string> }>();
+  const sets = new Map<SetName, { readonly spec: AppliedSetSpec; readonly members: Set<string> }>();
   let current: { readonly name: string; readonly members: Set<string> | undefined } = {
     name: '',
     members: undefined,
@@ -28,7 +19,7 @@ export function parseIpsetSave(text: string): ReadonlyMap<SetName, SetSnapshot> 
     if (text.startsWith('add ', start)) {
       const nameEnd = wordEnd(text, start + 4, end);
       const name = text.slice(start + 4, nameEnd);
-      if (name !== current.name) current = { name, members: sets.get(name as SetName)?.members };
+      if (name !== current.name) current = { name, members: membersOf(sets.get(name as SetName)) };
       if (nameEnd < end) current.members?.add(text.slice(nameEnd + 1, wordEnd(text, nameEnd + 1, end)));
     } else if (text.startsWith('create ', start)) {
       const spec = parseCreate(text.slice(start, end));
@@ -39,18 +30,24 @@ export function parseIpsetSave(text: string): ReadonlyMap<SetName, SetSnapshot> 
   return sets;
 }
 
+function membersOf(
+  set: { readonly spec: AppliedSetSpec; readonly members: Set<string> } | undefined,
+): Set<string> | undefined {
+  return set === undefined || !isSetType(set.spec.type) ? undefined : set.members;
+}
+
 function wordEnd(text: string, start: number, lineEnd: number): number {
   const space = text.indexOf(' ', start);
   return space === -1 || space > lineEnd ? lineEnd : space;
 }
 
-function parseCreate(line: string): SetSpec | undefined {
+function parseCreate(line: string): AppliedSetSpec | undefined {
   const words = line.split(' ');
   const [, name, type] = words;
-  if (name === undefined || type === undefined || !setTypes.has(type)) return undefined;
+  if (name === undefined || type === undefined) return undefined;
   const family: Family = optionOf(words, 'family') === 'inet6' ? 'IPv6' : 'IPv4';
   const maxElements = Number(optionOf(words, 'maxelem') ?? defaultMaxElements);
-  return { name: name as SetName, type: type as SetType, family, maxElements };
+  return { name: name as SetName, type, family, maxElements };
 }
 
 /** What the kernel takes where `maxelem` is not given. */

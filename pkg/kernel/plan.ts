@@ -1,6 +1,6 @@
 import type { Family } from '../net/index.ts';
 import type { ChainName, SetName, TableName } from './names.ts';
-import type { SetSpec } from './set.ts';
+import type { SetCreation } from './set.ts';
 
 /** A chain to be written whole: flushed if it exists, then filled, in one transaction. */
 export interface ChainWrite {
@@ -38,7 +38,7 @@ export interface JumpChange {
  */
 export interface Plan {
   readonly family: Family;
-  readonly createSets: readonly SetSpec[];
+  readonly createSets: readonly SetCreation[];
   readonly addMembers: readonly MemberChange[];
   /**
    * Rules put at the head of own chains before the chains below are rewritten piece by piece; the rewriting of the
@@ -55,5 +55,6 @@ export interface Plan {
   readonly jumps: readonly JumpChange[];
   readonly removeMembers: readonly MemberChange[];
   readonly deleteChains: readonly { readonly table: TableName; readonly name: ChainName }[];
+  /** Temporary sets that somebody left behind go first, since their names may be needed again. */
   readonly destroySets: readonly SetName[];
 }

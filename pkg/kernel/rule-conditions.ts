@@ -2,6 +2,7 @@ import { cidrContains, parseCidr } from '../net/index.ts';
 import type { Flow, FlowAddress, HookView } from './flow.ts';
 import type { SetName } from './names.ts';
 import type { Match } from './rule.ts';
+import { isSetType } from './set.ts';
 import { createSetLookup } from './set-lookup.ts';
 import type { SetSnapshot } from './snapshot.ts';
 
@@ -112,7 +113,7 @@ function createSetCondition(
   sets: ReadonlyMap<SetName, SetSnapshot>,
 ): Condition {
   const set = sets.get(match.set);
-  if (set === undefined) return () => undefined;
+  if (set === undefined || !isSetType(set.spec.type)) return () => undefined;
   const lookup = createSetLookup(set, match.flags);
   return (flow, { packet, source }) =>
     lookup({

@@ -245,6 +245,84 @@ describe('sets', () => {
   });
 });
 
+describe('a set in the kernel that will not do', () => {
+  const small = 'create OWN-SET hash:ip family inet maxelem 2\nadd OWN-SET 10.0.0.1\nadd OWN-SET 10.0.0.2\n';
+
+  function wanting(sets: string, spec: SetSpec = set): RuleState {
+    const state = stateOver(kernel([], sets));
+    state.defineSet(spec);
+    state.addMember(set.name, '10.0.0.2');
+    state.addMember(set.name, '10.0.0.3');
+    return state;
+  }
+
+  test.each([true, false])(
+    'is made anew with what it holds where it is too small; the rest comes in its order (known when it is read: %s)',
+    (isKnown) => {
+      const state = wanting(isKnown ? '' : small, { ...set, joinLast: true });
+      if (isKnown) state.replaceApplied(kernel([], small));
+      const plan = state.plan();
+      const members = ['10.0.0.1', '10.0.0.2'];
+      expect(plan.createSets).toEqual([
+        {
+          ...set,
+          joinLast: true,
+          replaces: { how: 'swap', reason: 'had room for 2 members', members },
+        },
+      ]);
+      // Rules look into it already.
+      expect(plan.addMembers).toEqual([{ set: set.name, members: ['10.0.0.3'], last: true }]);
+      expect(plan.removeMembers).toEqual([{ set: set.name, members: ['10.0.0.1'] }]);
+      state.applied(plan);
+      expect(isEmptyPlan(state.plan())).toBe(true);
+    },
+  );
+
+  test('may be larger than it need be', () => {
+    expect(wanting(small.replace('maxelem 2', 'maxelem 1025')).plan().createSets).toEqual([]);
+  });
+
+  test('goes when nobody wants it, however small it is', () => {
+    const state = wanting(small);
+    state.removeSet(set.name);
+    expect(inShort(state.plan())).toEqual(['destroy OWN-SET']);
+  });
+
+  test.each([
+    ['create OWN-SET hash:net family inet\nadd OWN-SET 10.0.0.2\n', 'was hash:net for IPv4'],
+    ['create OWN-SET hash:ip family inet6\nadd OWN-SET fd00::2\n', 'was hash:ip for IPv6'],
+    ['create OWN-SET bitmap:port range 0-65535\nadd OWN-SET 80\n', 'was bitmap:port for IPv4'],
+  ])('is destroyed and filled from nothing where it is of another type: %s', (sets, reason) => {
+    const state = wanting(sets, { ...set, joinLast: true });
+    const plan = state.plan();
+    expect(plan.createSets).toMatchObject([{ name: 'OWN-SET', replaces: { how: 'destroy', reason } }]);
+    expect(plan.addMembers).toEqual([{ set: set.name, members: ['10.0.0.2', '10.0.0.3'] }]);
+    expect(plan.removeMembers).toEqual([]);
+    state.applied(plan);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
+});
+
+describe('the sizes of sets', () => {
+  const sets =
+    'create OWN-SET hash:ip family inet\nadd OWN-SET 10.0.0.1\nadd OWN-SET 10.0.0.2\n' +
+    'create CNI hash:ip family inet\nadd CNI 10.0.0.1\n';
+
+  test.each<[string, readonly (readonly [string, number | undefined])[], readonly string[]]>([
+    ['as they were left', [['OWN-SET', 2]], []],
+    ['emptied', [['OWN-SET', 0]], ['OWN-SET has 0 members, not 2']],
+    ['with a stranger', [['OWN-SET', 3]], ['OWN-SET has 3 members, not 2']],
+    ['gone', [['CNI', 7]], ['OWN-SET is gone']],
+    ['unknown', [['OWN-SET', undefined]], []],
+  ])('%s', (_, sizes, found) => {
+    const state = stateOver(kernel([], sets));
+    state.defineSet(set);
+    // What is wanted but not yet written is nobody's fault.
+    state.addMember(set.name, '10.0.0.9');
+    expect(state.setsOfOtherSize(new Map(sizes))).toEqual(found);
+  });
+});
+
 describe('a set that is not needed any more', () => {
   test('goes after the rules that used it, whether its members were taken out or not', () => {
     const state = stateOver();
@@ -440,4 +518,15 @@ describe('reading back', () => {
     expect([state.appliedChain('nat', a), state.desiredChain('nat', a)]).toEqual(['-j DROP', undefined]);
     expect([state.appliedChain('nat', b), state.desiredChain('nat', b)]).toEqual([undefined, '-j ACCEPT']);
   });
+});
+
+test('counts the rules that should be there, by chain', () => {
+  const state = stateOver();
+  state.setChain('nat', a, '-j RETURN\n-j RETURN', 1);
+  state.setChain('nat', b, '', 1);
+  state.setChain('filter', a, '-j RETURN', 1);
+  expect(state.countDesiredRules('nat', () => true)).toBe(2);
+  expect(state.countDesiredRules('nat', (name) => name === b)).toBe(0);
+  state.removeChain('nat', a);
+  expect(state.countDesiredRules('nat', () => true)).toBe(0);
 });

@@ -87,6 +87,11 @@ export class RuleState {
     return this.#tables.get(table)?.desiredRules(name);
   }
 
+  /** How many rules should be in a table's own chains that `counts`, without the jumps into them. Looks at every chain. */
+  countDesiredRules(table: TableName, counts: (chain: ChainName) => boolean): number {
+    return this.#tables.get(table)?.countDesiredRules(counts) ?? 0;
+  }
+
   /** Takes in what was read from the kernel, in place of what was believed. */
   replaceApplied(snapshot: KernelSnapshot): void {
     for (const name of this.#tables.keys()) this.replaceAppliedTable(name, snapshot.tables.get(name));
@@ -101,6 +106,14 @@ export class RuleState {
   /** The same for one built-in chain: its rule bodies. */
   replaceAppliedBuiltin(table: TableName, builtin: string, lines: readonly string[]): void {
     this.#tables.get(table)?.replaceAppliedBuiltin(builtin, lines);
+  }
+
+  /**
+   * Own sets that are gone or have another number of members than they were left with, in words. `sizes`: the number of members of every
+   * set in the kernel, `undefined` where it is not known.
+   */
+  setsOfOtherSize(sizes: ReadonlyMap<string, number | undefined>): readonly string[] {
+    return this.#sets.ofOtherSize(sizes);
   }
 
   /** The difference to the kernel as it was last seen. */

@@ -2,13 +2,15 @@ import { DeltaTracker } from './delta-tracker.ts';
 import { MemberTracker } from './member-tracker.ts';
 import type { SetName } from './names.ts';
 import type { MemberChange, Plan } from './plan.ts';
-import type { SetSpec } from './set.ts';
+import type { AppliedSetSpec, SetCreation, SetSpec } from './set.ts';
 import type { SetSnapshot } from './snapshot.ts';
 
 /** The sets of one family and their members: as they should be and as they are in the kernel. */
 export class SetState {
   readonly #isOwn: (name: string) => boolean;
-  readonly #sets = new DeltaTracker<SetName, SetSpec, true>(() => true);
+  readonly #sets = new DeltaTracker<SetName, SetSpec, AppliedSetSpec>(
+    (desired, applied) => isSameKind(desired, applied) && applied.maxElements >= desired.maxElements,
+  );
   readonly #members = new Map<SetName, MemberTracker>();
   /** Sets of which the members may differ. */
   readonly #changed = new Set<SetName>();
@@ -40,11 +42,11 @@ export class SetState {
   }
 
   replaceApplied(snapshots: ReadonlyMap<SetName, SetSnapshot>): void {
-    const sets = new Map<SetName, true>();
+    const sets = new Map<SetName, AppliedSetSpec>();
     for (const tracker of this.#members.values()) tracker.replaceApplied([]);
     for (const [name, set] of snapshots) {
       if (!this.#isOwn(name)) continue;
-      sets.set(name, true);
+      sets.set(name, set.spec);
       this.#tracker(name).replaceApplied(set.members);
     }
     this.#sets.replaceApplied(sets);
@@ -52,29 +54,36 @@ export class SetState {
   }
 
   changes(): Pick<Plan, 'createSets' | 'addMembers' | 'removeMembers' | 'destroySets'> {
-    const createSets: SetSpec[] = [];
+    const createSets: SetCreation[] = [];
     const destroySets: SetName[] = [];
     for (const name of this.#sets.pending()) {
       const spec = this.#sets.desired(name);
       if (spec === undefined) destroySets.push(name);
-      else createSets.push(spec);
+      else createSets.push(this.#creation(spec));
     }
     const dying = new Set(destroySets);
+    // Their members count for nothing, whether they differ or not.
+    const emptied = new Set(createSets.filter(({ name }) => this.#isEmptied(name)).map(({ name }) => name));
+    const changed = [...new Set([...this.#changed, ...emptied])]
+      .filter((name) => !dying.has(name))
+      .toSorted();
     return {
       createSets: createSets.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
-      addMembers: this.#memberChanges((tracker) => tracker.toAdd())
-        .filter((change) => !dying.has(change.set))
-        .map((change) => (this.#joinsLast(change.set) ? { ...change, last: true } : change)),
-      removeMembers: this.#memberChanges((tracker) => tracker.toRemove()).filter(
-        (change) => !dying.has(change.set),
-      ),
+      addMembers: memberChanges(changed, (set) => {
+        const tracker = this.#tracker(set);
+        return emptied.has(set) ? tracker.wanted() : tracker.toAdd();
+      }).map((change) => (this.#joinsLast(change.set) ? { ...change, last: true } : change)),
+      removeMembers: memberChanges(changed, (set) => (emptied.has(set) ? [] : this.#tracker(set).toRemove())),
       destroySets: destroySets.toSorted(),
     };
   }
 
   /** These changes are in the kernel now. */
   applied(plan: Plan): void {
-    for (const spec of plan.createSets) this.#sets.setApplied(spec.name, true);
+    for (const { replaces, ...spec } of plan.createSets) {
+      this.#sets.setApplied(spec.name, spec);
+      if (replaces?.how === 'destroy') this.#tracker(spec.name).replaceApplied([]);
+    }
     for (const change of plan.addMembers) this.#tracker(change.set).added(change.members);
     for (const change of plan.removeMembers) this.#tracker(change.set).removed(change.members);
     for (const name of plan.destroySets) {
@@ -89,6 +98,39 @@ export class SetState {
     }
   }
 
+  /**
+   * Sets that have another number of members than was left in them, or that are gone; for people. `sizes`: of all sets in the kernel, where it
+   * says so.
+   */
+  ofOtherSize(sizes: ReadonlyMap<string, number | undefined>): readonly string[] {
+    const others: string[] = [];
+    for (const name of this.#sets.appliedKeys()) {
+      const left = this.#members.get(name)?.applied().size ?? 0;
+      const size = sizes.get(name);
+      if (!sizes.has(name)) others.push(`${name} is gone`);
+      else if (size !== undefined && size !== left) others.push(`${name} has ${size} members, not ${left}`);
+    }
+    return others.toSorted();
+  }
+
+  #creation(spec: SetSpec): SetCreation {
+    const applied = this.#sets.applied(spec.name);
+    if (applied === undefined) return spec;
+    if (!isSameKind(spec, applied)) {
+      const reason = `was ${applied.type} for ${applied.family}`;
+      return { ...spec, replaces: { how: 'destroy', reason, members: [] } };
+    }
+    const reason = `had room for ${applied.maxElements} member${applied.maxElements === 1 ? '' : 's'}`;
+    const members = [...this.#tracker(spec.name).applied()].toSorted();
+    return { ...spec, replaces: { how: 'swap', reason, members } };
+  }
+
+  /** Whether the kernel has a set of that name that can't become the one that is wanted. */
+  #isEmptied(set: SetName): boolean {
+    const [desired, applied] = [this.#sets.desired(set), this.#sets.applied(set)];
+    return desired !== undefined && applied !== undefined && !isSameKind(desired, applied);
+  }
+
   /** Sets of policies come and go for as long as the process lives. */
   #forgetIfGone(set: SetName): void {
     if (this.#sets.desired(set) !== undefined || this.#sets.applied(set) !== undefined) return;
@@ -98,17 +140,8 @@ export class SetState {
 
   /** No rule looks into a set that is yet to be created: it is filled before the rules that will. */
   #joinsLast(set: SetName): boolean {
-    return this.#sets.desired(set)?.joinLast === true && !this.#sets.pending().has(set);
-  }
-
-  #memberChanges(pick: (tracker: MemberTracker) => ReadonlySet<string>): readonly MemberChange[] {
-    const changes: MemberChange[] = [];
-    for (const set of [...this.#changed].toSorted()) {
-      const tracker = this.#members.get(set);
-      const members = tracker === undefined ? [] : [...pick(tracker)];
-      if (members.length > 0) changes.push({ set, members: members.toSorted() });
-    }
-    return changes;
+    const isThere = this.#sets.applied(set) !== undefined && !this.#isEmptied(set);
+    return isThere && this.#sets.desired(set)?.joinLast === true;
   }
 
   #tracker(set: SetName): MemberTracker {
@@ -119,4 +152,18 @@ export class SetState {
     }
     return tracker;
   }
+}
+
+/** Only such sets can be swapped. */
+function isSameKind(desired: SetSpec, applied: AppliedSetSpec): boolean {
+  return applied.type === desired.type && applied.family === desired.family;
+}
+
+function memberChanges(
+  sets: readonly SetName[],
+  pick: (set: SetName) => Iterable<string>,
+): readonly MemberChange[] {
+  return sets
+    .map((set) => ({ set, members: [...pick(set)].toSorted() }))
+    .filter(({ members }) => members.length > 0);
 }

@@ -1,5 +1,5 @@
 import type { ChainName, SetName, TableName } from './names.ts';
-import type { SetSpec } from './set.ts';
+import type { AppliedSetSpec } from './set.ts';
 
 /** One table as `iptables-save` shows it. Rule bodies are the text behind `-A CHAIN `, a line each, joined by `\n`. */
 export interface TableSnapshot {
@@ -12,8 +12,8 @@ export interface TableSnapshot {
 }
 
 export interface SetSnapshot {
-  readonly spec: SetSpec;
-  /** Members as `ipset save` prints them, without `timeout` and the like. */
+  readonly spec: AppliedSetSpec;
+  /** Members as `ipset save` prints them, without `timeout` and the like; not read where the type is none of Weir's. */
   readonly members: ReadonlySet<string>;
 }
 

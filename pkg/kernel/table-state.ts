@@ -63,6 +63,17 @@ export class TableState {
     return this.#chains.desired(name)?.rules;
   }
 
+  /** How many rules should be in the chains that `counts`, without the jumps into them. Looks at every chain. */
+  countDesiredRules(counts: (chain: ChainName) => boolean): number {
+    let count = 0;
+    for (const [name, { rules }] of this.#chains.desiredEntries()) {
+      if (rules === '' || !counts(name)) continue;
+      count += 1;
+      for (let at = rules.indexOf('\n'); at >= 0; at = rules.indexOf('\n', at + 1)) count += 1;
+    }
+    return count;
+  }
+
   /** `undefined`: the kernel has no such table yet. */
   replaceApplied(snapshot: TableSnapshot | undefined): void {
     const chains = new Map<ChainName, string>();

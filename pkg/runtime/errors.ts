@@ -4,12 +4,14 @@
  */
 const catalogue = {
   WEIR_BAD_FLAG: { retryable: false, summary: 'a command line flag or a configuration value is not usable' },
+  WEIR_CONFIG_CHANGED: { retryable: true, summary: 'the configuration file is not what it was at the start' },
   WEIR_MANIFESTS_UNREADABLE: { retryable: false, summary: 'the manifests file or folder can not be read' },
   WEIR_API_CREDENTIALS: {
     retryable: false,
     summary: 'the API server address or the credentials for it can not be read',
   },
   WEIR_API_UNREACHABLE: { retryable: true, summary: 'the API server gives no usable answer' },
+  WEIR_API_ANSWER: { retryable: true, summary: 'the API server said something that makes no sense' },
   WEIR_NODE_NOT_FOUND: { retryable: true, summary: 'the node Weir runs for is not among the objects' },
   WEIR_NOT_PRIVILEGED: { retryable: false, summary: 'the kernel refused: root or NET_ADMIN is missing' },
   WEIR_NO_IPTABLES: { retryable: false, summary: 'the iptables programs are missing or do not start' },

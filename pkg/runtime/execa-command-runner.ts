@@ -7,6 +7,8 @@ import { systemClock } from './system-clock.ts';
 export interface CommandRunnerOptions {
   /** Where programs are looked for; the usual system folders unless told. */
   readonly path?: string;
+  /** A program was started; that held everything else up for so many seconds. */
+  readonly onSpawn?: (file: string, seconds: number) => void;
 }
 
 /** iptables lives in sbin, which the PATH of a service manager or of an unprivileged shell may lack. */
@@ -25,12 +27,16 @@ const writeSize = 64 * 1024;
 /** Programs through execa, with a minimal environment so that messages are in English and nothing of ours leaks. */
 export function createCommandRunner(options: CommandRunnerOptions = {}): CommandRunner {
   const env = { LC_ALL: 'C', PATH: options.path ?? systemPath };
-  return { run: (command, signal) => runCommand(command, env, signal) };
+  const onSpawn = options.onSpawn ?? (() => undefined);
+  return { run: (command, signal) => runCommand(command, { env, onSpawn }, signal) };
 }
 
 async function runCommand(
   command: Command,
-  env: Readonly<Record<string, string>>,
+  {
+    env,
+    onSpawn,
+  }: { env: Readonly<Record<string, string>>; onSpawn: (file: string, seconds: number) => void },
   signal: AbortSignal | undefined,
 ): Promise<CommandResult> {
   signal?.throwIfAborted();
@@ -50,6 +56,7 @@ async function runCommand(
     forceKillAfterDelay: killDelayMs,
     ...(signal === undefined ? {} : { cancelSignal: signal }),
   });
+  onSpawn(command.file, (systemClock.now() - startedAt) / 1000);
   const stderr = collect(child.stderr);
   const settled = new AbortController();
   const result = await Promise.race([

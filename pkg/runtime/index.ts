@@ -4,7 +4,7 @@ export { BoundedFrequencyRunner } from './bounded-frequency-runner.ts';
 export type { Clock } from './clock.ts';
 export { collectGarbage } from './collect-garbage.ts';
 export type { Command, CommandResult, CommandRunner } from './command-runner.ts';
-export { errorLine, isWeirError, WeirError } from './errors.ts';
+export { errorLine, isWeirError, WeirError, type WeirErrorCode } from './errors.ts';
 export { createCommandRunner } from './execa-command-runner.ts';
 export type { Crash } from './supervisor.ts';
 export { crashLine, Supervisor } from './supervisor.ts';

@@ -115,27 +115,68 @@ for (const backend of backends) {
       await expect.poll(state, patience).toEqual(allRight);
     });
 
-    test('a set that is full holds back its own family, is named, and is no reason to end', async () => {
+    /** A set with members that rules look into, and the line that makes it. */
+    async function usedSet(): Promise<{ readonly name: string; readonly lines: readonly string[] }> {
+      const sets = Object.entries((await faults.rules()).ownSets);
+      const [name = '', lines = []] =
+        sets.find(([, lines]) => lines.length > 2 && / hash:ip,port family inet /.test(lines[0] ?? '')) ?? [];
+      return { name, lines };
+    }
+
+    async function restoreSets(...lines: readonly string[]): Promise<void> {
+      await faults.node.run('ipset', ['restore'], { input: `${lines.join('\n')}\n` });
+    }
+
+    test('a set that has become too small is made anew under the rules that look into it, and named', async () => {
       await faults.start();
-      const [full = '', [spec = ''] = []] =
-        Object.entries((await faults.rules()).ownSets).find(
-          ([, lines]) => lines.length > 2 && / hash:ip,port family inet /.test(lines[0] ?? ''),
-        ) ?? [];
+      const { name, lines } = await usedSet();
+      await withTraffic(async () => {
+        await faults.killAll();
+        // Somebody puts one in its place that has just the room it needs.
+        const small = lines.map((line) => line.replace(name, 'small'));
+        const noRoom = small[0]?.replace(/maxelem \d+/, `maxelem ${lines.length - 1}`) ?? '';
+        await restoreSets(noRoom, ...small.slice(1), `swap small ${name}`, 'destroy small');
+        await faults.setServices([...services, newcomer]);
+        const weir = await faults.start();
+        const said = `set ${name} had room for ${lines.length - 1} members: made anew`;
+        expect(weir.lines.filter((line) => line.includes(said))).toHaveLength(1);
+        expect(complaints(weir)).toEqual([]);
+        await expect.poll(state, patience).toEqual(allRight);
+      });
+      expect((await usedSet()).lines[0]).toBe(lines[0]);
+      const left = Object.keys((await faults.rules()).ownSets).filter((set) => set.includes('TEMP'));
+      expect(left).toEqual([]);
+    });
+
+    test('a set of another type that nobody uses is put right', async () => {
+      await faults.start();
+      const { name } = await usedSet();
       await faults.wipe();
-      // Somebody makes a set of that name with room for one member.
-      const small = spec.replace(/maxelem \d+/, 'maxelem 1');
-      await faults.node.run('ipset', ['restore'], { input: `${small}\nadd ${full} 192.0.2.1,tcp:1\n` });
+      await restoreSets(`create ${name} hash:net family inet`, `add ${name} 192.0.2.1`);
+      await faults.setServices([...services, newcomer]);
+      const weir = await faults.start();
+      expect(weir.lines.join('\n')).toContain(`set ${name} was hash:net for IPv4: made anew`);
+      await expect.poll(state, patience).toEqual(allRight);
+    });
+
+    test('a set of another type that somebody uses holds back its own family, is named, and is no reason to end', async () => {
+      await faults.start();
+      const { name } = await usedSet();
+      await faults.wipe();
+      await restoreSets(`create ${name} hash:net family inet`);
+      const rule = `FORWARD -m set --match-set ${name} src -j ACCEPT`;
+      await faults.iptables('IPv4', `-A ${rule}`);
       await faults.setServices([...services, newcomer]);
       const weir = faults.launch();
       const said = await weir.waitForLine(/rules not written/);
-      expect(said).toMatch(/full/);
-      expect(said).toContain(full);
+      expect(said).toContain(`set ${name}, which was hash:net for IPv4`);
+      expect(said).toContain('in use by a kernel component');
       const ipv6 = { protocol: 'tcp', address: frontendsOf(5, 'IPv6').clusterIP, port: servicePort } as const;
       await vi.waitFor(
         async () => expect(await faults.pod('b').connect(ipv6)).toMatchObject({ kind: 'reply' }),
         patience,
       );
-      await vi.waitFor(() => faults.node.run('ipset', ['destroy', full]), patience);
+      await faults.iptables('IPv4', `-D ${rule}`);
       await expect.poll(state, patience).toEqual(allRight);
     });
 

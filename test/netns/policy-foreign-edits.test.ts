@@ -153,6 +153,28 @@ for (const backend of backends) {
       expect(await othersHave()).toEqual(others);
     });
 
+    test('a set that is emptied is filled again long before everything is looked at', async () => {
+      await lab.killAll();
+      weir = await lab.start('node-a', '--iptables-sync-period', '10m');
+      const before = await ourSets();
+      const filled = [
+        ...new Set(before.filter((line) => line.startsWith('add')).map((line) => line.split(' ')[1])),
+      ];
+      const edits = [
+        ['flush', 'WEIR-4-INGRESS'],
+        ['flush', filled.at(-1) ?? ''],
+        ['add', 'WEIR-4-KNOWN', '192.0.2.9'],
+      ];
+      const from = weir.lines.length;
+      for (const edit of edits) {
+        await lab.node.run('ipset', edit);
+        expect(await ourSets()).not.toEqual(before);
+        await expect.poll(ourSets, patience).toEqual(before);
+      }
+      await weir.waitForLine(/rules were changed by somebody else: repaired/, { from });
+      await expect.poll(enforced, patience).toEqual(right);
+    });
+
     test('an agent that puts itself in front again and again is told once, and answered less and less often', async () => {
       await lab.killAll();
       const seldom = await lab.start('node-a', '--iptables-sync-period', '10m');

@@ -1,8 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type SetName, setName, temporarySet } from '../../pkg/kernel/index.ts';
 import { systemClock } from '../../pkg/runtime/index.ts';
 import { backends, canRunFaults } from '../support/fault-world.ts';
 import { FaultyTools } from '../support/faulty-tools.ts';
 import { type ProbedPaths, probePaths } from '../support/forbidden-probe.ts';
+import { nodeRules } from '../support/node-rules.ts';
 import { createPolicyLab, listen, type PolicyLab, triedAll } from '../support/policy-lab.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
 import type { Manifest } from '../support/service-manifests.ts';
@@ -167,6 +169,65 @@ for (const backend of backends) {
         await expect.poll(isSpent, patience).toBe(true);
         await agrees();
       }, forbiddenOnly);
+      expect(seen).toEqual(nothingOpened);
+    });
+
+    /** Somebody swaps every set of ours for one that has no room left; rules look into them. Returns their names. */
+    async function leaveNoRoom(): Promise<readonly SetName[]> {
+      const { ownSets } = nodeRules({ IPv4: '', IPv6: '' }, (await lab.node.run('ipset', ['save'])).stdout);
+      const lines = Object.entries(ownSets).flatMap(([set, [create = '', ...adds]]) => [
+        create.replace(set, 'SMALL').replace(/maxelem \d+/, `maxelem ${Math.max(1, adds.length)}`),
+        ...adds.map((line) => line.replace(set, 'SMALL')),
+        `swap SMALL ${set}`,
+        'destroy SMALL',
+      ]);
+      await lab.node.run('ipset', ['restore'], { input: `${lines.join('\n')}\n` });
+      return Object.keys(ownSets).map((set) => setName(set));
+    }
+
+    /** Sets of ours that are too small or temporary. */
+    async function oddSets(): Promise<readonly string[]> {
+      const lines = (await lab.node.run('ipset', ['save'])).stdout.split('\n');
+      return lines.filter(
+        (line) =>
+          /^create WEIR-[46]-/.test(line) && (line.includes('-TEMP-') || !line.includes(' maxelem 1048576')),
+      );
+    }
+
+    test('stays forbidden while sets that are too small are made anew, also when that is cut short', async () => {
+      const seen = await during(async () => {
+        await lab.killAll();
+        const names = await leaveNoRoom();
+        expect(names.length).toBeGreaterThan(10);
+        const weir = await lab.start();
+        for (const name of names)
+          expect(weir.lines.filter((line) => line.includes(`set ${name} had room for`))).toHaveLength(1);
+        expect(await oddSets()).toEqual([]);
+        for (const linesRead of [1, 3, 4]) {
+          await lab.killAll();
+          await leaveNoRoom();
+          await tools.killAfterLines('ipset', linesRead);
+          const cut = lab.launch();
+          await complaint(cut);
+          await agrees();
+          expect(await oddSets()).toEqual([]);
+        }
+        // What somebody leaves who is killed over it, and more.
+        await lab.killAll();
+        const left = (await leaveNoRoom()).flatMap((name) => {
+          const family = name.startsWith('WEIR-6-') ? 'IPv6' : 'IPv4';
+          const temporary = temporarySet({ name, family });
+          const inet = family === 'IPv6' ? 'inet6' : 'inet';
+          return [
+            `create ${temporary} hash:ip family ${inet} maxelem 7`,
+            `add ${temporary} ${lab.pod('stranger').address(family)}`,
+          ];
+        });
+        await lab.node.run('ipset', ['restore'], { input: `${left.join('\n')}\n` });
+        await lab.start();
+        expect(await oddSets()).toEqual([]);
+        await agrees();
+      });
       expect(seen).toEqual(nothingOpened);
     });
 

@@ -15,6 +15,8 @@ export interface FakeFamilies {
   readonly commands: FakeCommandRunner;
   /** What the program answers from now on; `undefined`: success, with nothing to show. */
   answer(family: Family, program: Program, result: Partial<CommandResult> | undefined): void;
+  /** What `ipset` shows from now on: its sets with their members, or only their heads. */
+  showSets(command: 'save' | 'list', stdout: string): void;
   /** Names of the programs that ran since the last call, with their tables. */
   ran(): readonly string[];
 }
@@ -28,10 +30,12 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
     file(family, 'save'),
     file(family, 'restore'),
   ]);
-  const scripts = [...names, 'ipset', 'iptables-nft', 'ip6tables-nft'].map(
-    (name) => [name, program(name)] as const,
-  );
-  const commands = fakeCommandRunner(Object.fromEntries(scripts));
+  const scripts = [...names, 'iptables-nft', 'ip6tables-nft'].map((name) => [name, program(name)] as const);
+  const sets = new Map<string, string>();
+  const commands = fakeCommandRunner({
+    ...Object.fromEntries(scripts),
+    ipset: ({ args }) => ({ stdout: sets.get(args[0] ?? '') ?? '' }),
+  });
   let seen = 0;
   const families = (['IPv4', 'IPv6'] as const).map((family) => {
     const tools = {
@@ -51,6 +55,7 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
       if (result === undefined) answers.delete(file(family, kind));
       else answers.set(file(family, kind), result);
     },
+    showSets: (command, stdout) => void sets.set(command, stdout),
     ran: () => {
       const lines = commands.lines.slice(seen);
       seen = commands.lines.length;

@@ -4,6 +4,7 @@ import type {
   KernelSnapshot,
   MemberChange,
   Plan,
+  SetCreation,
   SetName,
   SetSnapshot,
   TableName,
@@ -78,13 +79,20 @@ export class FakeKernel {
     return { tables, sets: new Map(sets.toSorted(byKey)) };
   }
 
-  #create(spec: SetSnapshot['spec']): void {
-    if (this.#sets.has(spec.name)) throw new Error(`set ${spec.name} is there already`);
-    this.#sets.set(spec.name, { spec, members: new Set() });
+  #create({ replaces, ...spec }: SetCreation): void {
+    const before = this.#sets.get(spec.name)?.spec;
+    if ((before !== undefined) !== (replaces !== undefined))
+      throw new Error(`set ${spec.name} is ${before === undefined ? 'not there' : 'there already'}`);
+    if (replaces?.how === 'destroy') this.#destroy(spec.name);
+    if (replaces?.how === 'swap' && (before?.type !== spec.type || before.family !== spec.family))
+      throw new Error(`${spec.name} cannot be swapped: its type does not match`);
+    this.#sets.set(spec.name, { spec, members: new Set(replaces?.members) });
   }
 
   #add({ set, members }: MemberChange): void {
+    const maxElements = this.#sets.get(set)?.spec.maxElements ?? 0;
     for (const member of members) this.#members(set).add(member);
+    if (this.#members(set).size > maxElements) throw new Error(`${set} is full`);
   }
 
   #remove({ set, members }: MemberChange): void {

@@ -46,6 +46,11 @@ export class FaultyTools {
     );
   }
 
+  /** The next run is killed with SIGKILL when it has read this many lines. */
+  async killAfterLines(tool: string, lines: number): Promise<void> {
+    await this.#order(tool, [`cut ${lines}`]);
+  }
+
   /** The next run takes this much longer. */
   async delay(tool: string, seconds: number): Promise<void> {
     await this.#order(tool, [`delay ${seconds}`]);
@@ -95,7 +100,11 @@ if [ -s "$orders" ]; then
     exit 1
   fi
   # The tool gets the whole of the first transactions and the first lines of the next, and is killed while it waits for more.
-  awk -v n="$number" '{ if (done >= n && $0 == "COMMIT") exit; print; if ($0 == "COMMIT") done++ }' ${folder}/${tool}.input >${folder}/${tool}.half
+  if [ "$order" = cut ]; then
+    head -n "$number" ${folder}/${tool}.input >${folder}/${tool}.half
+  else
+    awk -v n="$number" '{ if (done >= n && $0 == "COMMIT") exit; print; if ($0 == "COMMIT") done++ }' ${folder}/${tool}.input >${folder}/${tool}.half
+  fi
   mkfifo ${folder}/${tool}.fifo.$$
   ${real} "$@" <${folder}/${tool}.fifo.$$ &
   pid=$!

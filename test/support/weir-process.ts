@@ -4,7 +4,11 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { namespacePrefix } from './in-namespace.ts';
 
-const program = fileURLToPath(new URL('../../dist/weir.js', import.meta.url));
+/** The words that start what `npm run build` made. */
+export const builtProgram: readonly string[] = [
+  process.execPath,
+  fileURLToPath(new URL('../../dist/weir.js', import.meta.url)),
+];
 const lineTimeoutMs = 30_000;
 const maxShownLines = 30;
 
@@ -22,14 +26,18 @@ export class WeirProcess {
   readonly #process: ChildProcessByStdio<null, Readable, Readable>;
   readonly #listeners = new Set<() => void>();
 
-  /** `namespace` as in `NetworkNamespace.namespace`; `environment` is added to this process's own. */
+  /**
+   * `namespace` as in `NetworkNamespace.namespace`; `environment` is added to this process's own. `command` is what starts the
+   * program, which has to become it (`exec`).
+   */
   constructor(
     namespace: string,
     args: readonly string[],
     environment: Readonly<Record<string, string>> = {},
+    command: readonly string[] = builtProgram,
   ) {
     const [file, ...prefix] = namespacePrefix(namespace);
-    this.#process = spawn(file, [...prefix, process.execPath, program, ...args], {
+    this.#process = spawn(file, [...prefix, ...command, ...args], {
       env: { ...process.env, ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

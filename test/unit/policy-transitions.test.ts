@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { PacketTracer, type Plan } from '../../pkg/kernel/index.ts';
+import { type KernelSnapshot, PacketTracer, type Plan } from '../../pkg/kernel/index.ts';
 import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { evaluate, type Packet, type PolicyWorld } from '../../pkg/policy/decide/index.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
@@ -79,6 +79,60 @@ describe('on the way from one state to the next', () => {
     timeout,
   );
 });
+
+test(
+  'nothing passes, and nothing is stopped, while sets that are too small are made anew',
+  () => {
+    fc.assert(
+      fc.property(oneChange, ({ before, packets }) => {
+        for (const family of families) {
+          const node = new PolicyNode(policyOptions(family));
+          node.become(before);
+          const small = withSmallSets(node.kernel());
+          const successor = new PolicyNode(policyOptions(family), small);
+          const kernel = new FakeKernel();
+          kernel.load(small);
+          const plan = successor.become(before);
+          expect(plan.createSets).toHaveLength(small.sets.size);
+          expectJudged(kernel, plan, family, before, packets);
+          const sizes = Array.from(successor.kernel().sets.values(), ({ spec }) => spec.maxElements);
+          expect(sizes.every((size) => size > 1_000_000)).toBe(true);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  },
+  timeout,
+);
+
+/** Every packet ends as the world wants it, before and after every step. */
+function expectJudged(
+  kernel: FakeKernel,
+  plan: Plan,
+  family: Family,
+  world: PolicyWorld,
+  packets: readonly Packet[],
+): void {
+  const ours = packets.filter((packet) => familyOf(packet.source) === family);
+  const look = (): void => {
+    const tracer = new PacketTracer({ family, kernel: kernel.snapshot(), localAddresses: [] });
+    for (const packet of ours) {
+      const [outcome] = tracer.trace(firstPacket(packet, family));
+      expect([packet, outcome?.verdict === 'accept']).toEqual([packet, evaluate(world, packet).allowed]);
+    }
+  };
+  look();
+  kernel.apply(plan, look);
+}
+
+/** As somebody may have made them: with room for what is in them, and no more. */
+function withSmallSets(kernel: KernelSnapshot): KernelSnapshot {
+  const sets = Array.from(
+    kernel.sets,
+    ([name, { spec, members }]) => [name, { spec: { ...spec, maxElements: members.size }, members }] as const,
+  );
+  return { ...kernel, sets: new Map(sets) };
+}
 
 /**
  * What policies say changes at once. Pods change one set after the other: what one end denies before and after is denied

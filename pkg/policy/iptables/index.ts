@@ -1,3 +1,4 @@
 export { writeBootGuard } from './boot-guard.ts';
 export { isPolicyChain } from './policy-names.ts';
 export { PolicyRules, type PolicyRulesOptions } from './policy-rules.ts';
+export { type ProfileName, profileOfChain } from './profile-of-chain.ts';

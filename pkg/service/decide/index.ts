@@ -15,3 +15,13 @@ export {
 export type { RoutedPort } from './routed-port.ts';
 export type { Topology } from './select-endpoints.ts';
 export type { ServiceEndpoint } from './service-endpoints.ts';
+export { type ServiceHealthPort, serviceHealthPort } from './service-health-ports.ts';
+export {
+  equalUdpFrontends,
+  isStaleFlow,
+  mergeUdpFrontends,
+  noUdpFrontends,
+  type UdpFrontends,
+  type UdpRouting,
+  udpFrontends,
+} from './udp-flows.ts';

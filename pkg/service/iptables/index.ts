@@ -1,3 +1,4 @@
 export type { FrontendConflict } from './frontends.ts';
+export { writeLocalhostGuard } from './localhost-guard.ts';
 export { serviceOwnership } from './service-ownership.ts';
 export { ServiceRules, type ServiceRulesOptions } from './service-rules.ts';

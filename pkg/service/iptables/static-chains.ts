@@ -9,6 +9,7 @@ import {
 import type { Family } from '../../net/index.ts';
 import type { LocalDetector, NodePortAddresses } from '../decide/index.ts';
 import { ifNotLocal } from './local-detector-match.ts';
+import { localhostGuard } from './localhost-guard.ts';
 import { chains, type ServiceSets } from './service-names.ts';
 
 /** What the rules that do not depend on any Service depend on. */
@@ -114,19 +115,6 @@ export function nodePortEntry({ nodePorts, family }: StaticRulesOptions): string
 }
 
 const localDestination: Match = { kind: 'address-type', side: 'dst', type: 'LOCAL' };
-
-/** kube-proxy's rule, kept to the letter because kubelet keeps the same one (CVE-2020-8558). */
-const martianGuard: Rule = {
-  matches: [
-    { kind: 'source', cidr: '127.0.0.0/8', negated: true },
-    { kind: 'destination', cidr: '127.0.0.0/8' },
-    comment('block incoming localnet connections'),
-    { kind: 'conntrack-state', states: ['RELATED', 'ESTABLISHED', 'DNAT'], negated: true },
-  ],
-  target: { kind: 'drop' },
-};
-
-const localhostGuard: StaticChain = { table: 'filter', name: chains.firewall, rules: lines(martianGuard) };
 
 function markRule({ masqueradeMark }: StaticRulesOptions): Rule {
   return { matches: anyTraffic, target: { kind: 'mark', value: masqueradeMark, mask: masqueradeMark } };

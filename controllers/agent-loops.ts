@@ -1,0 +1,237 @@
+import type { Store } from '../pkg/cache/index.ts';
+import type { RunConfig } from '../pkg/config/index.ts';
+import type { TableName } from '../pkg/kernel/index.ts';
+import type { Logger } from '../pkg/log/index.ts';
+import type { Metrics, RuleCount } from '../pkg/metrics/index.ts';
+import { isPolicyChain } from '../pkg/policy/iptables/index.ts';
+import type { Clock, CommandRunner } from '../pkg/runtime/index.ts';
+import type { CniResult } from '../pkg/source/index.ts';
+import type { ChangeLatency } from './change-latency.ts';
+import { ConntrackController } from './conntrack-controller.ts';
+import type { DiagnosticLog } from './diagnostic-log.ts';
+import { DriftAudit } from './drift-audit.ts';
+import type { EventSink } from './event-recorder.ts';
+import type { Kernel } from './families.ts';
+import type { ProxyHealth } from './health/proxy-health.ts';
+import { ConflictEvents } from './known-events.ts';
+import { nodeDiagnostics } from './node-diagnostic.ts';
+import { PolicyController } from './policy-controller.ts';
+import { PolicyDropCounter } from './policy-drop-counter.ts';
+import { PolicyFollowUp } from './policy-follow-up.ts';
+import type { Readiness } from './readiness.ts';
+import { ServiceController } from './service-controller.ts';
+import { ServiceFollowUp } from './service-follow-up.ts';
+import { SyncLoop } from './sync-loop.ts';
+import { SyncReport } from './sync-report.ts';
+
+export interface AgentLoopsOptions {
+  readonly config: RunConfig;
+  readonly store: Store;
+  readonly commands: CommandRunner;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly events: EventSink;
+  readonly kernel: Kernel;
+  readonly tcpBeLiberal: boolean;
+  readonly health: ProxyHealth;
+  readonly latency: ChangeLatency;
+  readonly diagnostics: DiagnosticLog;
+  readonly cniResults: () => readonly CniResult[];
+  readonly nodeAddresses: () => readonly string[];
+  readonly readiness: Readiness;
+}
+
+/** What works from the first complete state on: the sync loop with what follows each sync, the audit, and the UDP flows. */
+export class AgentLoops {
+  readonly #options: AgentLoopsOptions;
+  readonly #services: ServiceController;
+  readonly #policies: PolicyController;
+  readonly #conntrack: ConntrackController;
+  readonly #afterServices: ServiceFollowUp;
+  readonly #afterPolicies: PolicyFollowUp;
+  readonly #conflicts: ConflictEvents;
+  readonly #loop: SyncLoop;
+  readonly #audit: DriftAudit;
+  readonly #drops: PolicyDropCounter;
+  #otherProxy = false;
+
+  constructor(options: AgentLoopsOptions) {
+    this.#options = options;
+    const { config, store, commands, clock, log, metrics, events, diagnostics, nodeAddresses } = options;
+    const { kernel } = options;
+    const states = kernel.families.map((family) => family.state);
+    const families = states.map((state) => state.family);
+    this.#services = new ServiceController({
+      store,
+      config,
+      tcpBeLiberal: options.tcpBeLiberal,
+      states,
+      interfaceAddresses: nodeAddresses,
+    });
+    this.#policies = new PolicyController({ store, config, states, cniResults: options.cniResults });
+    this.#conntrack = new ConntrackController({
+      families,
+      commands,
+      clock,
+      log,
+      onReconciled: ({ family, durationMs, deleted }) =>
+        metrics.node.conntrackReconciled(family, durationMs / 1000, deleted),
+    });
+    this.#afterServices = new ServiceFollowUp({
+      store,
+      nodeName: config.nodeName,
+      families,
+      services: this.#services,
+      conntrack: this.#conntrack,
+      health: options.health,
+      metrics,
+      events,
+      log,
+    });
+    this.#afterPolicies = new PolicyFollowUp({
+      policies: this.#policies,
+      families,
+      established: config.policyEstablished,
+      stateDir: config.policyClosedStart === 'boot' ? config.stateDir : undefined,
+      commands,
+      clock,
+      log,
+      diagnostics,
+      nodeAddresses,
+    });
+    this.#conflicts = new ConflictEvents(events);
+    this.#loop = this.#createLoop();
+    this.#audit = this.#createAudit();
+    this.#drops = new PolicyDropCounter({
+      clock,
+      commands,
+      tools: kernel.tools.families,
+      policiesOfChain: () => this.#policies.policiesOfChain(),
+      metrics: metrics.policy,
+      onError: (error) => log.warn('the packets that policies refuse could not be counted', { error }),
+    });
+    metrics.onScrape(() => this.#drops.refresh());
+    metrics.onScrape(() => this.#countRules());
+  }
+
+  /** Runs until `stop`; each part by its name, for a supervisor. */
+  start(): ReadonlyMap<string, Promise<void>> {
+    return new Map([
+      ['sync loop', this.#loop.start()],
+      ['drift audit', this.#audit.start()],
+      ['conntrack', this.#conntrack.start()],
+      ['drop counter', this.#drops.start()],
+    ]);
+  }
+
+  /** The store or the CNI cache changed. */
+  run(): void {
+    this.#loop.run();
+  }
+
+  /** The first half of stopping: nothing new is begun. */
+  stopLooking(): void {
+    this.#audit.stop();
+    this.#drops.stop();
+    this.#afterPolicies.stop();
+  }
+
+  /** A sync in flight may finish within the deadline; after that it is abandoned. Whether it finished. */
+  async stop(deadlineMs: number): Promise<boolean> {
+    const [finished] = await Promise.all([
+      this.#loop.stop(deadlineMs),
+      this.#conntrack.stop(deadlineMs),
+      this.#afterServices.stop(),
+    ]);
+    return finished;
+  }
+
+  #createLoop(): SyncLoop {
+    const { config, store, clock, log, metrics, events, kernel, health, latency } = this.#options;
+    const { families } = kernel;
+    const report = new SyncReport({
+      nodeName: config.nodeName,
+      families: families.map((family) => family.state.family),
+      clock,
+      metrics,
+      health,
+      latency,
+      events,
+    });
+    return new SyncLoop({
+      clock,
+      log,
+      store,
+      services: this.#services,
+      policies: this.#policies,
+      families,
+      minSyncPeriodMs: config.iptablesMinSyncPeriod,
+      mayWrite: () => !this.#otherProxy,
+      onOtherProxy: (message) => this.#standBack(message),
+      observer: {
+        queued: () => report.queued(),
+        began: (dirty) => {
+          report.began();
+          this.#afterServices.began(dirty);
+        },
+        synced: (result) => {
+          report.synced(result);
+          this.#afterServices.synced(result.family);
+        },
+        failed: (family, result) => report.failed(family, result),
+      },
+      onSynced: (readMs) => this.#synced(readMs),
+    });
+  }
+
+  async #synced(readMs: number | undefined): Promise<void> {
+    const { config, store, diagnostics, readiness } = this.#options;
+    if (readMs !== undefined) this.#audit.looked(readMs);
+    const conflicts = this.#services.conflictDiagnostics();
+    diagnostics.replace('addresses', conflicts);
+    this.#conflicts.replace(conflicts);
+    diagnostics.replace('node', nodeDiagnostics(store, config.nodeName));
+    await this.#afterPolicies.synced(this.#policies.localRanges(this.#services.podCIDRs));
+    await readiness.synced({
+      wereRead: readMs !== undefined,
+      servesLocalhost: this.#services.servesLocalhostNodePorts,
+    });
+  }
+
+  #createAudit(): DriftAudit {
+    const { config, clock, log, metrics, kernel } = this.#options;
+    return new DriftAudit({
+      clock,
+      families: kernel.families,
+      syncPeriodMs: config.iptablesSyncPeriod,
+      onSuspicion: (reason) => this.#loop.recheck(reason),
+      onVerified: (family) => metrics.sync.verified(family),
+      onContest: (moves) => {
+        metrics.node.contested();
+        log.warn(
+          `another agent keeps putting rules in front of Weir's (${moves} times by now): what these accept, no policy sees; Weir moves back less often from now on. Let one of the two be first`,
+        );
+      },
+      onError: (error) => log.warn('the rules in the kernel could not be looked at', { error }),
+    });
+  }
+
+  #countRules(): void {
+    const { kernel, metrics } = this.#options;
+    for (const { state } of kernel.families) {
+      const count = (table: TableName): RuleCount => ({
+        service: state.countDesiredRules(table, (chain) => !isPolicyChain(table, chain)),
+        policy: state.countDesiredRules(table, (chain) => isPolicyChain(table, chain)),
+      });
+      metrics.sync.setRules(state.family, { filter: count('filter'), nat: count('nat') });
+    }
+  }
+
+  #standBack(message: string): void {
+    this.#otherProxy = true;
+    this.#options.log.error(
+      `${message}: Weir stops writing Service rules; end the other proxy, then restart Weir`,
+    );
+  }
+}

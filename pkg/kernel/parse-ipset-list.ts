@@ -1,0 +1,17 @@
+/**
+ * Reads the text of `ipset list -t`: how many members each set of both families has; `undefined` where an old ipset does not say.
+ */
+export function parseIpsetList(text: string): ReadonlyMap<string, number | undefined> {
+  const sizes = new Map<string, number | undefined>();
+  let name = '';
+  for (const line of text.split('\n')) {
+    if (line.startsWith(nameStart)) {
+      name = line.slice(nameStart.length);
+      sizes.set(name, undefined);
+    } else if (line.startsWith(sizeStart)) sizes.set(name, Number(line.slice(sizeStart.length)));
+  }
+  return sizes;
+}
+
+const nameStart = 'Name: ';
+const sizeStart = 'Number of entries: ';

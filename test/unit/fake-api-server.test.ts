@@ -1,0 +1,107 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FakeApiServer } from '../support/fake-api-server.ts';
+import { wire } from '../support/wire-objects.ts';
+
+interface Answer {
+  readonly kind: string;
+  readonly code?: number;
+  readonly metadata: { readonly continue?: string; readonly resourceVersion: string };
+  readonly items: readonly { readonly metadata: { readonly name: string } }[];
+}
+
+let server: FakeApiServer;
+beforeEach(async () => {
+  server = await new FakeApiServer().start();
+});
+afterEach(() => server.close());
+
+function service(name: string, clusterIP = '10.96.0.1', labels = {}): void {
+  server.put(wire('Service', { metadata: { name, namespace: 'shop', labels }, spec: { clusterIP } }));
+}
+
+async function get(path: string): Promise<Answer> {
+  return (await (await fetch(`${server.url}${path}`)).json()) as Answer;
+}
+
+async function names(query: string): Promise<readonly string[]> {
+  const { items } = await get(`/api/v1/services?${query}`);
+  return items.map(({ metadata }) => metadata.name);
+}
+
+/** The whole of a watch that the server ends. */
+async function told(query: string): Promise<readonly string[]> {
+  const text = await (
+    await fetch(`${server.url}/api/v1/services?watch=true&timeoutSeconds=0.2&${query}`)
+  ).text();
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(summary);
+}
+
+function summary(line: string): string {
+  interface Event {
+    readonly type: string;
+    readonly object: {
+      readonly code?: number;
+      readonly metadata: { readonly name?: string; readonly annotations?: object };
+    };
+  }
+  const { type, object } = JSON.parse(line) as Event;
+  const { name, annotations } = object.metadata;
+  return `${type} ${object.code ?? name ?? Object.keys(annotations ?? {}).join(' ')}`;
+}
+
+test('selects as the selectors of a node agent ask', async () => {
+  service('web');
+  service('headless', 'None');
+  service('mesh', '10.96.0.2', { 'service.kubernetes.io/service-proxy-name': 'other' });
+  const notMesh = `labelSelector=${encodeURIComponent('!service.kubernetes.io/service-proxy-name')}`;
+  const notHeadless = `fieldSelector=${encodeURIComponent('spec.clusterIP!=None')}`;
+  expect(await names('')).toEqual(['headless', 'mesh', 'web']);
+  expect(await names(notMesh)).toEqual(['headless', 'web']);
+  expect(await names(`${notMesh}&${notHeadless}`)).toEqual(['web']);
+  expect(await names('fieldSelector=metadata.name%3Dmesh')).toEqual(['mesh']);
+  expect(await get('/api/v1/services?fieldSelector=spec.unknown%3Dx')).toMatchObject({ code: 400 });
+});
+
+test('pages come from one moment and expire with its history', async () => {
+  for (const name of ['a', 'b', 'c']) service(name);
+  const first = await get('/api/v1/services?limit=1');
+  service('aa');
+  const second = await get(`/api/v1/services?limit=1&continue=${first.metadata.continue}`);
+  expect(second.items.map(({ metadata }) => metadata.name)).toEqual(['b']);
+  expect(second.metadata.resourceVersion).toBe(first.metadata.resourceVersion);
+  server.expire('services');
+  const third = await get(`/api/v1/services?limit=1&continue=${second.metadata.continue}`);
+  expect(third).toMatchObject({ kind: 'Status', code: 410, reason: 'Expired' });
+});
+
+test('a watch tells what happened since, also what came into and left its selection', async () => {
+  service('web');
+  const { version } = server;
+  service('web', 'None');
+  service('web', '10.96.0.1');
+  service('web', '10.96.0.1', { a: 'b' });
+  server.remove('services', 'shop', 'web');
+  const query = `resourceVersion=${version}&fieldSelector=${encodeURIComponent('spec.clusterIP!=None')}`;
+  expect(await told(query)).toEqual(['DELETED web', 'ADDED web', 'MODIFIED web', 'DELETED web']);
+});
+
+test('a watch from a forgotten version ends with an error event', async () => {
+  service('web');
+  const { version } = server;
+  service('web');
+  server.expire('services');
+  expect(await told(`resourceVersion=${version}`)).toEqual(['ERROR 410']);
+});
+
+test('a watch list marks where its initial events end, unless the server does not have it', async () => {
+  service('web');
+  const query = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+  expect(await told(query)).toEqual(['ADDED web', 'BOOKMARK k8s.io/initial-events-end']);
+  server.setWatchList('ignored');
+  expect(await told(query)).toEqual(['ADDED web']);
+  server.setWatchList(422);
+  expect(await get(`/api/v1/services?watch=true&${query}`)).toMatchObject({ kind: 'Status', code: 422 });
+});
