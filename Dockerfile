@@ -18,6 +18,8 @@ RUN --mount=type=bind,source=hack/image/root.sh,target=/root.sh \
   && case "$(dpkg --print-architecture)" in amd64) cpu=x64 ;; arm64) cpu=arm64 ;; esac \
   && install -D --mode=755 "/node_modules/node-linux-${cpu}/bin/node" /image/usr/local/bin/node \
   && install -D --mode=644 "/node_modules/node-linux-${cpu}/LICENSE" /image/usr/share/doc/node/copyright \
+  && mkdir -p /image/usr/local/lib/weir \
+  && printf '{"type":"module"}\n' >/image/usr/local/lib/weir/package.json \
   && ln -s ../lib/weir/weir.js /image/usr/local/bin/weir
 
 FROM scratch

@@ -1,26 +1,34 @@
-import { chmod, readFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { build as bundle } from 'esbuild';
+import { bundledLicences } from './bundled-licences.ts';
 
 const root = new URL('../', import.meta.url);
+const isPart = /^weir\.js\.[\w-]+-[A-Z0-9]{8}\.js/;
 
 /**
- * Bundles the program into `dist/weir.js` with a source map. esbuild prints what is wrong before this rejects.
+ * Bundles the program into `dist/weir.js`, with parts beside it (`weir.js.*`) that are loaded when they are needed: most
+ * commands never talk to an API server. esbuild prints what is wrong before this rejects.
  * Some packages are CommonJS inside and call `require`, which an ES module must make for itself: hence the banner.
  */
 export async function build(): Promise<void> {
   const manifest = JSON.parse(await readFile(new URL('package.json', root), 'utf8')) as {
     readonly version: string;
   };
-  await bundle({
+  const { metafile } = await bundle({
     absWorkingDir: root.pathname,
-    entryPoints: ['controllers/main.ts'],
-    outfile: 'dist/weir.js',
+    entryPoints: { weir: 'controllers/main.ts' },
+    outdir: 'dist',
+    chunkNames: 'weir.js.[name]-[hash]',
     bundle: true,
+    splitting: true,
+    // Less for Node to read at each start, and the names in a stack trace stay.
+    minifyWhitespace: true,
     platform: 'node',
     format: 'esm',
     target: 'node24',
     sourcemap: 'linked',
     legalComments: 'external',
+    metafile: true,
     define: { 'process.env.WEIR_VERSION': JSON.stringify(manifest.version) },
     banner: {
       js: [
@@ -36,7 +44,16 @@ export async function build(): Promise<void> {
     },
     logLevel: 'warning',
   });
+  await removeFormerParts(new Set(Object.keys(metafile.outputs)));
+  await writeFile(new URL('dist/weir.js.LICENSES.txt', root), await bundledLicences(metafile));
   await chmod(new URL('dist/weir.js', root), 0o755);
+}
+
+/** What a build before left, under names that change with the content. */
+async function removeFormerParts(outputs: ReadonlySet<string>): Promise<void> {
+  const names = await readdir(new URL('dist/', root));
+  const former = names.filter((name) => isPart.test(name) && !outputs.has(`dist/${name}`));
+  await Promise.all(former.map((name) => rm(new URL(`dist/${name}`, root), { force: true })));
 }
 
 if (import.meta.main) {

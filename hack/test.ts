@@ -1,8 +1,11 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { requiredCapabilities } from '../test/support/capability-names.ts';
+import { imageVariable } from '../test/support/image-root.ts';
 import { findSandbox, type Invocation, runInvocation, sandboxed } from '../test/support/sandbox.ts';
 import { build } from './build.ts';
+import { cachedImage, whyNoImage } from './image/cached-image.ts';
 import type { TestCounts } from './vitest-reporter.ts';
 
 const usage = `npm test [-- WORDS AND OPTIONS]
@@ -14,11 +17,17 @@ Runs the unit tests here and the tests with real packets in network namespaces o
 WEIR_REQUIRE=all (or a list: root,netns,ipset …) makes the run fail where tests would be skipped.`;
 
 const root = new URL('../', import.meta.url).pathname;
+const imageTest = 'test/netns/image.test.ts';
 const nothing: TestCounts = { passed: 0, failed: 0, skipped: 0 };
 const oneFailure: TestCounts = { passed: 0, failed: 1, skipped: 0 };
 
 async function main(filters: readonly string[]): Promise<number> {
-  const counts = [await countBuild(), await runProject('unit', filters), await runProject('netns', filters)];
+  const counts = [
+    await countBuild(),
+    await runProject('unit', filters),
+    await countImage(filters),
+    await runProject('netns', filters),
+  ];
   const passed = counts.reduce((sum, count) => sum + count.passed, 0);
   const skipped = counts.reduce((sum, count) => sum + count.skipped, 0);
   let failed = counts.reduce((sum, count) => sum + count.failed, 0);
@@ -37,6 +46,24 @@ async function countBuild(): Promise<TestCounts> {
     return nothing;
   } catch {
     console.error('dist/weir.js could not be built.');
+    return oneFailure;
+  }
+}
+
+/** Tells the tests of the image where it is. It is built out here, because there is no network in the sandbox. */
+async function countImage(filters: readonly string[]): Promise<TestCounts> {
+  const isWanted = filters.length === 0 || filters.some((filter) => imageTest.includes(filter));
+  if (!isWanted || process.env[imageVariable] !== undefined) return nothing;
+  const why = await whyNoImage();
+  if (why !== undefined) {
+    console.error(`Tests of the image are skipped: ${why}`);
+    return requiredCapabilities().has('root') ? oneFailure : nothing;
+  }
+  try {
+    process.env[imageVariable] = await cachedImage((message) => console.error(message));
+    return nothing;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
     return oneFailure;
   }
 }

@@ -34,6 +34,9 @@ test('tells a lack of privilege', () => {
   expect(isUnprivileged(failed(noRoot))).toBe(true);
   expect(isUnprivileged(failed(lockFile))).toBe(true);
   expect(isUnprivileged(failed('ipset v7.17: Kernel error received: Operation not permitted', 1))).toBe(true);
+  expect(isUnprivileged(failed("iptables-restore v1.8.9 (nf_tables): Can't open socket to ipset."))).toBe(
+    true,
+  );
   expect(isUnprivileged(failed(lockHeld))).toBe(false);
   expect(isUnprivileged(failed(refused))).toBe(false);
 });

@@ -6,7 +6,8 @@ const longestLine = 200;
 
 /** Exit code 4 alone proves nothing: the nf_tables programs use it for whatever the kernel refuses. */
 const contention = /xtables lock|Resource temporarily unavailable/;
-const unprivileged = /must be root|Operation not permitted|Permission denied/;
+/** The last one is iptables' own way of saying it of sets. */
+const unprivileged = /must be root|Operation not permitted|Permission denied|Can't open socket to ipset/;
 
 export function succeeded(result: CommandResult): boolean {
   return result.exitCode === 0 && !result.timedOut;

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { startScript } from '../lab/kubelet/container-process.ts';
 import { environmentOf, expand, fieldOf, hostnameOf } from '../lab/kubelet/environment.ts';
 import { execStatus } from '../lab/kubelet/exec-session.ts';
+import { hostPortRules } from '../lab/kubelet/host-ports.ts';
 import { imageOf, wordsOf } from '../lab/kubelet/images.ts';
 import type { Container, ContainerState, ContainerStatus, Pod } from '../lab/kubelet/pod.ts';
 import { hostsFile, resolvConf } from '../lab/kubelet/pod-files.ts';
@@ -123,6 +124,32 @@ describe('files of a pod', () => {
     expect(hostsFile(pod({ hostname: 'one', subdomain: 'sub' }), ['10.0.0.1'])).toContain(
       '10.0.0.1 one.sub.shop.svc.cluster.local one\n',
     );
+  });
+});
+
+describe('host ports', () => {
+  const ports = [{ containerPort: 80, hostPort: 8080 }];
+
+  test('a port of the node leads to the pod in both families', () => {
+    const rules = hostPortRules(pod({ containers: [{ ...container, ports }] }), ['10.244.1.5', 'fd00::5']);
+    expect(rules.map(({ family, words }) => [family, words.at(-1)])).toEqual([
+      ['IPv4', '10.244.1.5:80'],
+      ['IPv6', '[fd00::5]:80'],
+    ]);
+  });
+
+  test('one for a single address of the node concerns its family only', () => {
+    const bound = ports.map((port) => ({ ...port, hostIP: '172.18.0.11', protocol: 'UDP' as const }));
+    const rules = hostPortRules(pod({ containers: [{ ...container, ports: bound }] }), [
+      '10.244.1.5',
+      'fd00::5',
+    ]);
+    expect(rules).toHaveLength(1);
+    expect(rules[0]?.words.join(' ')).toContain('-p udp --dport 8080 -d 172.18.0.11 ');
+  });
+
+  test('a pod without any changes nothing', () => {
+    expect(hostPortRules(pod(), ['10.244.1.5'])).toEqual([]);
   });
 });
 
