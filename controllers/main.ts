@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     run: async (flags) =>
       process.exit(await run({ flags, env: process.env, version, stopRequested: stopRequested() })),
     plan: async (flags) => {
-      process.exitCode = await plan({ flags, output });
+      process.exitCode = await plan({ flags, env: process.env, version, output });
     },
     config: async (flags) => {
       process.exitCode = await config({ flags, output });

@@ -23,7 +23,7 @@ const examples: Examples = {
   ],
   plan: [
     '  # What would Weir change on this node?',
-    '  weir plan --manifests ./cluster --node-name node-1 --cluster-cidr 10.244.0.0/16',
+    '  weir plan --config /var/lib/kube-proxy/config.conf --hostname-override node-1',
     '',
     '  # The same for a node that runs kube-proxy, without touching it',
     '  kubectl get services,endpointslices,pods,nodes -A -o yaml > cluster.yaml',
@@ -72,7 +72,7 @@ export function createProgram(version: string, actions: Actions): Command {
     .description(
       'Show the exact difference between the kernel and what should be there. Changes nothing.\n\nThe exit code is 0 when there is no difference, 2 when there is one, and 1 after an error.',
     )
-    .usage('--manifests PATH --node-name NAME [options]')
+    .usage('[options]')
     .action((flags: Flags) => actions.plan(flags));
 
   addRunFlags(program.command('config'))

@@ -14,6 +14,7 @@ export interface ReadinessOptions {
 export class Readiness {
   readonly #options: ReadinessOptions;
   #isReady = false;
+  #localhostIsRouted = true;
 
   constructor(options: ReadinessOptions) {
     this.#options = options;
@@ -31,13 +32,16 @@ export class Readiness {
     onChange(true);
   }
 
-  /** In a container the setting may be read-only: then an init step has set it, or node ports don't answer there. */
+  /** In a container the setting may be read-only: then an init step has set it, or node ports don't answer there: said once. */
   async #routeLocalhost(): Promise<void> {
     const { sysctl, log } = this.#options;
     try {
       await sysctl.ensure(sysctlNames.routeLocalnet, '1');
+      this.#localhostIsRouted = true;
     } catch (error) {
       if (!isWeirError(error)) throw error;
+      if (!this.#localhostIsRouted) return;
+      this.#localhostIsRouted = false;
       log.warn(
         'node ports do not answer on 127.0.0.1: run "weir run --init-only" with full privilege first, or set --iptables-localhost-nodeports=false',
         { error },

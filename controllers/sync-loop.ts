@@ -3,6 +3,7 @@ import type { Logger } from '../pkg/log/index.ts';
 import type { Family } from '../pkg/net/index.ts';
 import { BoundedFrequencyRunner, type Clock, isWeirError, type RunReason } from '../pkg/runtime/index.ts';
 import type { FamilySync, FamilyWrite } from './family-sync.ts';
+import { logWrite } from './log-write.ts';
 import type { PolicyController } from './policy-controller.ts';
 import type { ServiceController } from './service-controller.ts';
 
@@ -162,36 +163,4 @@ function failuresOf(
 
 function valuesOf<Value>(results: readonly PromiseSettledResult<Value>[]): readonly Value[] {
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-}
-
-interface WriteCircumstances {
-  /** Nothing had changed but the kernel itself. */
-  readonly isRepair: boolean;
-  readonly touched: number;
-  readonly totalMs: number;
-}
-
-function logWrite(
-  log: Logger,
-  { plan }: FamilyWrite,
-  { isRepair, touched, totalMs }: WriteCircumstances,
-): void {
-  const count = (changes: readonly { readonly members: readonly string[] }[]): number =>
-    changes.reduce((sum, change) => sum + change.members.length, 0);
-  for (const { reason, table, builtin, kind } of plan.jumps) {
-    if (kind === 'insert' && reason !== 'missing')
-      log.warn(`${plan.family} jump repaired in ${table} ${builtin}: it was ${reason}`);
-  }
-  for (const { name, replaces } of plan.createSets) {
-    if (replaces !== undefined) log.warn(`${plan.family} set ${name} ${replaces.reason}: made anew`);
-  }
-  if (isRepair) log.warn(`${plan.family} rules were changed by somebody else: repaired`);
-  log.info(`${plan.family} rules written`, {
-    services: touched,
-    chains: plan.writeChains.length,
-    chainsDeleted: plan.deleteChains.length,
-    members: count(plan.addMembers),
-    membersRemoved: count(plan.removeMembers),
-    milliseconds: Math.round(totalMs * 10) / 10,
-  });
 }

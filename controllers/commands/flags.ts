@@ -12,6 +12,12 @@ const ruleFlags: readonly Flag[] = [
     "File with a KubeProxyConfiguration, such as kubeadm's config.conf, a WeirConfiguration, or both. Beside it the flags that kube-proxy has do not count, but for --hostname-override, --master, --init-only, --logging-format and -v; those that only Weir has override the file.",
   ],
   [
+    '--kubeconfig <path>',
+    "''",
+    "File with the API server's address and the credentials for it. Without it and --master those of the pod's service account.",
+  ],
+  ['--master <url>', "''", 'URL of the API server, in place of what --kubeconfig says.'],
+  [
     '--manifests <path>',
     undefined,
     'File or folder of YAML or JSON with the objects of the cluster, such as the output of "kubectl get services,endpointslices,pods,nodes -A -o yaml". Without it the API server is asked.',
@@ -102,12 +108,6 @@ const ruleFlags: readonly Flag[] = [
 
 /** The rest of what `run` takes. */
 const runFlags: readonly Flag[] = [
-  [
-    '--kubeconfig <path>',
-    "''",
-    "File with the API server's address and the credentials for it. Without it and --master those of the pod's service account.",
-  ],
-  ['--master <url>', "''", 'URL of the API server, in place of what --kubeconfig says.'],
   [
     '--init-only [boolean]',
     'false',

@@ -4,17 +4,19 @@ import { Store } from '../../pkg/cache/index.ts';
 import { type Flags, loadPlanConfig, type PlanConfig, type RuleConfig } from '../../pkg/config/index.ts';
 import { type KernelSnapshot, RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
-import { createManifestSource } from '../../pkg/source/index.ts';
+import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
+import type { SourceLog } from '../../pkg/source/index.ts';
 import { diagnosticLine } from '../diagnostic-log.ts';
 import { interfaceAddresses } from '../interface-addresses.ts';
 import { nodeDiagnostics } from '../node-diagnostic.ts';
 import { PolicyController } from '../policy-controller.ts';
 import { ruleOwnership } from '../rule-ownership.ts';
 import { ServiceController } from '../service-controller.ts';
+import { storeHandler } from '../store-handler.ts';
 import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
 import { countChanges, type ExplainedPlan } from './explained-plan.ts';
+import { type Caller, openSource } from './open-source.ts';
 import type { Output } from './output.ts';
 import { painter } from './paint.ts';
 import { planAsJson } from './plan-as-json.ts';
@@ -22,7 +24,10 @@ import { printPlans } from './print-plan.ts';
 import { requireLoaded } from './require-config.ts';
 import { readSavedRules } from './saved-rules.ts';
 
-export interface PlanCommand {
+/** A cluster of 10,000 Services tells everything in seconds; an API server that is away does not come back for a plan. */
+const apiDeadlineMs = 60_000;
+
+export interface PlanCommand extends Caller {
   readonly flags: Flags;
   readonly output: Output;
 }
@@ -35,11 +40,12 @@ interface PlannedNode {
 }
 
 /** `weir plan`: the difference between what should be and what is. Writes nothing. Returns 0 for no change, 2 for changes. */
-export async function plan({ flags, output }: PlanCommand): Promise<number> {
+export async function plan(command: PlanCommand): Promise<number> {
+  const { flags, output } = command;
   const { config, warnings } = requireLoaded(await loadPlanConfig(flags, configHost()));
   const warn = (line: string): void => output.warn(`warning: ${line}\n`);
   for (const warning of warnings) warn(warning);
-  const store = await readManifests(config, output);
+  const store = await readObjects(config, command);
   const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, warn);
   const states = [...node.kernels].map(([family, snapshot]) => {
     const state = new RuleState(family, ruleOwnership(family));
@@ -95,23 +101,25 @@ async function thisNode(config: RuleConfig, warn: (line: string) => void): Promi
   return { kernels, tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0', interfaceAddresses };
 }
 
-async function readManifests({ manifests }: PlanConfig, output: Output): Promise<Store> {
-  if (manifests === undefined) throw new WeirError('WEIR_BAD_FLAG', '--manifests is required');
+/** Everything there is, once. Rejects with WEIR_API_UNREACHABLE when the API server does not tell it in time. */
+async function readObjects(config: PlanConfig, { env, version, output }: PlanCommand): Promise<Store> {
   const store = new Store();
-  const source = createManifestSource({ path: manifests, clock: systemClock });
-  await source.start({
-    upsert: (object) => {
-      store.upsert(object);
-    },
-    delete: (kind, namespace, name) => {
-      store.remove(kind, namespace, name);
-    },
-    synced: () => store.markSynced(),
-    diagnostics: (_, list) => tell(output, list),
-    settled: () => undefined,
-  });
-  await source.stop();
-  return store;
+  const log: SourceLog = { info: () => undefined, warn: (line) => output.warn(`warning: ${line}\n`) };
+  const { source, client } = await openSource({ config, env, version, log });
+  const told = new AbortController();
+  const stopAtDeadline = async (): Promise<void> => {
+    await systemClock.sleep(apiDeadlineMs, told.signal);
+    await source.stop();
+  };
+  stopAtDeadline().catch(() => undefined);
+  try {
+    await source.start(storeHandler({ store, diagnostics: (_, list) => tell(output, list) }));
+    return store;
+  } finally {
+    told.abort(new Error('told'));
+    await source.stop();
+    await client?.close();
+  }
 }
 
 /** Both families may have the same to say. */
