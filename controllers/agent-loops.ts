@@ -117,6 +117,8 @@ export class AgentLoops {
 
   /** Runs until `stop`; each part by its name, for a supervisor. */
   start(): ReadonlyMap<string, Promise<void>> {
+    // From here on rules that don't come make the node unhealthy, the very first ones too.
+    for (const { state } of this.#options.kernel.families) this.#options.health.updated(state.family);
     return new Map([
       ['sync loop', this.#loop.start()],
       ['drift audit', this.#audit.start()],
