@@ -20,24 +20,24 @@ import {
   type SourceHandler,
 } from '../pkg/source/index.ts';
 import { AgentLoops } from './agent-loops.ts';
-import { BridgeFilter } from './bridge-filter.ts';
-import { ChangeLatency } from './change-latency.ts';
-import { applyConntrackSettings } from './conntrack-settings.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
-import type { EventSink } from './event-recorder.ts';
-import { type Kernel, openKernel } from './families.ts';
+import type { EventSink } from './events/event-recorder.ts';
+import { knownEvents } from './events/known-events.ts';
 import type { HttpServer } from './health/http-server.ts';
 import { ProxyHealth } from './health/proxy-health.ts';
-import { interfaceAddresses } from './interface-addresses.ts';
-import { knownEvents } from './known-events.ts';
-import { checkNode } from './node-checks.ts';
-import { claimNode, type NodeClaim } from './node-claim.ts';
-import { closeUnknownPods } from './node-set-up.ts';
-import { waitForNode } from './node-wait.ts';
-import { otherProxyPorts } from './other-proxy.ts';
-import { Readiness } from './readiness.ts';
-import { startServers } from './servers.ts';
-import { storeHandler } from './store-handler.ts';
+import { startServers } from './health/servers.ts';
+import { applyConntrackSettings } from './node/conntrack-settings.ts';
+import { interfaceAddresses } from './node/interface-addresses.ts';
+import { checkNode } from './node/node-checks.ts';
+import { claimNode, type NodeClaim } from './node/node-claim.ts';
+import { closeUnknownPods } from './node/node-set-up.ts';
+import { waitForNode } from './node/node-wait.ts';
+import { otherProxyPorts } from './node/other-proxy.ts';
+import { Readiness } from './node/readiness.ts';
+import { BridgeFilter } from './policies/bridge-filter.ts';
+import { ChangeLatency } from './sync/change-latency.ts';
+import { type Kernel, openKernel } from './sync/families.ts';
+import { storeHandler } from './sync/store-handler.ts';
 
 export interface AgentOptions {
   readonly config: RunConfig;

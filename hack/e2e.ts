@@ -10,6 +10,7 @@ import {
   specName,
   specsOf,
   table,
+  withSection,
 } from '../test/e2e/report.ts';
 import { select, suites } from '../test/e2e/suites.ts';
 import { environmentInside, runningLab, startLab, stopLab, wordsInside } from '../test/lab/lab.ts';
@@ -28,7 +29,11 @@ Runs upstream's end-to-end specs in the lab; in the one that runs, else in one o
   --accept           writes the list of specs that is expected from now on`;
 
 const expectedFolder = new URL('../test/e2e/expected/', import.meta.url);
-const resultsFolder = new URL('../test/e2e/results/', import.meta.url);
+const resultsFile = new URL('../test/e2e/RESULTS.md', import.meta.url);
+const resultsIntroduction = `# Results
+
+Of upstream's end-to-end specs in the lab, written by \`npm run e2e\`. Which specs a suite leaves out, and why: suites.ts.
+`;
 
 async function main(words: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -149,9 +154,9 @@ async function conclude(
   const counts = `${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`;
   const { proxy, backend } = lab.settings;
   if (whole) {
-    await mkdir(resultsFolder, { recursive: true });
-    const file = new URL(`${suite}-${proxy}-${backend}.md`, resultsFolder);
-    await writeFile(file, `# ${suite}, ${proxy}, iptables ${backend}\n\n${counts}\n\n${table(results)}\n`);
+    const document = await readFile(resultsFile, 'utf8').catch(() => resultsIntroduction);
+    const body = `${counts}.\n\n${table(results)}`;
+    await writeFile(resultsFile, withSection(document, `${suite}, ${proxy}, iptables ${backend}`, body));
   }
   for (const { name, outcome, message } of results) {
     if (outcome !== 'passed') console.log(`${outcome}: ${name}: ${message}`);

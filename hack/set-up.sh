@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that everything a script of this folder needs is there, then runs it with the pinned Node:
-#   sh hack/set-up.sh demo|test|bench|image [arguments]
+#   sh hack/set-up.sh demo|test|bench|image|lab|e2e|upstream [arguments]
 #   sh hack/set-up.sh install                       (the first half only)
 # Needs Node 20 or newer with npm. Says nothing when there is nothing to do.
 set -eu
@@ -50,7 +50,8 @@ missing_packages() {
   done
 }
 
-# Lines of a package and its commands: what all need; and on Debian what it takes to build the image, which only root can.
+# Lines of a package and its commands: what all need; what the lab needs; and on Debian what it takes to build the image,
+# which only root can.
 programs() {
   cat <<'LIST'
 iptables iptables-save iptables-legacy-restore iptables-legacy-save iptables-nft-restore iptables-nft-save ip6tables-legacy-restore ip6tables-nft-restore
@@ -60,6 +61,9 @@ iproute2 ip
 util-linux unshare nsenter flock setpriv
 perl-base perl
 LIST
+  case $verb in
+    install | lab | e2e) printf '%s\n' 'etcd-server etcd' 'openssl openssl' ;;
+  esac
   case $verb in
     test | install | image)
       if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -98,9 +102,9 @@ install_system_packages() {
 
 verb=${1:-}
 case $verb in
-  demo | test | bench | image) shift ;;
+  demo | test | bench | image | lab | e2e | upstream) shift ;;
   install) ;;
-  *) fail 'usage: sh hack/set-up.sh demo|test|bench|image|install [arguments]' ;;
+  *) fail 'usage: sh hack/set-up.sh demo|test|bench|image|lab|e2e|upstream|install [arguments]' ;;
 esac
 install_node_modules
 install_system_packages

@@ -9,8 +9,8 @@ import {
 } from '../../pkg/kernel/index.ts';
 import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
 import { serviceOwnership } from '../../pkg/service/iptables/index.ts';
-import { claimNode } from '../node-claim.ts';
-import { otherProxyPorts } from '../other-proxy.ts';
+import { claimNode } from '../node/node-claim.ts';
+import { otherProxyPorts } from '../node/other-proxy.ts';
 import { existingTables } from './existing-tables.ts';
 import type { Output } from './output.ts';
 import { requireConfig } from './require-config.ts';

@@ -2,8 +2,8 @@ import { createSysctl } from '../../pkg/apply/index.ts';
 import type { RunConfig } from '../../pkg/config/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import { createCommandRunner, errorLine, systemClock } from '../../pkg/runtime/index.ts';
-import { openKernel } from '../families.ts';
-import { setUpWithPrivilege } from '../node-set-up.ts';
+import { setUpWithPrivilege } from '../node/node-set-up.ts';
+import { openKernel } from '../sync/families.ts';
 
 /** `weir run --init-only`: the part of a start that needs full privilege, for an init container. Returns the exit code. */
 export async function initNode(config: RunConfig, log: Logger): Promise<number> {

@@ -9,9 +9,9 @@ import {
   systemClock,
 } from '../../pkg/runtime/index.ts';
 import { Agent } from '../agent.ts';
-import { watchConfig } from '../config-watch.ts';
-import { EventRecorder } from '../event-recorder.ts';
-import { setOomScore } from '../oom-score.ts';
+import { EventRecorder } from '../events/event-recorder.ts';
+import { watchConfig } from '../node/config-watch.ts';
+import { setOomScore } from '../node/oom-score.ts';
 import { commandErrorLine } from '../program.ts';
 import { configHost } from './config-host.ts';
 import { initNode } from './init-node.ts';

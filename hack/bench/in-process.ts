@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { ServiceController } from '../../controllers/service-controller.ts';
+import { ServiceController } from '../../controllers/services/service-controller.ts';
 import { decodeObject, namespacedName } from '../../pkg/api/index.ts';
 import { KernelWriter, readKernel } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';

@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { PolicyController } from '../../controllers/policy-controller.ts';
-import { ruleOwnership } from '../../controllers/rule-ownership.ts';
+import { PolicyController } from '../../controllers/policies/policy-controller.ts';
+import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
 import { decodeObject } from '../../pkg/api/index.ts';
 import { KernelWriter } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';

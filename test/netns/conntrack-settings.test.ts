@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { applyConntrackSettings, type ConntrackConfig } from '../../controllers/conntrack-settings.ts';
+import { applyConntrackSettings, type ConntrackConfig } from '../../controllers/node/conntrack-settings.ts';
 import { createSysctl, type SysctlName, sysctlNames } from '../../pkg/apply/index.ts';
 import { capabilities } from '../support/capabilities.ts';
 import { recordedLog } from '../support/recorded-log.ts';

@@ -1,5 +1,5 @@
-import { FamilySync } from '../../controllers/family-sync.ts';
-import { ruleOwnership } from '../../controllers/rule-ownership.ts';
+import { FamilySync } from '../../controllers/sync/family-sync.ts';
+import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
 import { KernelWriter } from '../../pkg/apply/index.ts';
 import { RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';

@@ -1,4 +1,4 @@
-import { ServiceController } from '../../controllers/service-controller.ts';
+import { ServiceController } from '../../controllers/services/service-controller.ts';
 import { decodeObject } from '../../pkg/api/index.ts';
 import { type Backend, detectBackend, KernelWriter } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';

@@ -1,6 +1,6 @@
-import { ConntrackController } from '../../controllers/conntrack-controller.ts';
-import { ruleOwnership } from '../../controllers/rule-ownership.ts';
-import { ServiceController } from '../../controllers/service-controller.ts';
+import { ConntrackController } from '../../controllers/services/conntrack-controller.ts';
+import { ServiceController } from '../../controllers/services/service-controller.ts';
+import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
 import { type ApiObject, decodeObject } from '../../pkg/api/index.ts';
 import { type Backend, detectBackend, KernelWriter } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';

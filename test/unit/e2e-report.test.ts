@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { resultsOf, type SpecReport, table } from '../e2e/report.ts';
+import { resultsOf, type SpecReport, table, withSection } from '../e2e/report.ts';
 import { select, suites } from '../e2e/suites.ts';
 
 function spec(name: string, State: SpecReport['State'], message?: string): SpecReport {
@@ -42,4 +42,11 @@ test('every spec of a suite is either run or left out for a reason', () => {
   const { selected, excluded } = select(suite, names);
   expect(selected).toEqual([names[0]]);
   expect(excluded.map(({ name }) => name)).toEqual([names[1]]);
+});
+
+test('a second run takes the place of the first, and leaves other sections alone', () => {
+  const first = withSection(withSection('# Results\n', 'one', 'old'), 'two', 'kept');
+  expect(first).toBe('# Results\n\n## one\n\nold\n\n## two\n\nkept\n');
+  expect(withSection(first, 'one', 'new')).toBe('# Results\n\n## one\n\nnew\n\n## two\n\nkept\n');
+  expect(withSection(first, 'two', 'new')).toBe('# Results\n\n## one\n\nold\n\n## two\n\nnew\n');
 });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import { eventsPath } from '../../controllers/event-object.ts';
+import { eventsPath } from '../../controllers/events/event-object.ts';
 import { type Actions, createProgram } from '../../controllers/program.ts';
 import { type Flags, loadRunConfig, type RunConfig } from '../../pkg/config/index.ts';
 import { watchedResources } from '../../pkg/source/apiserver/resources.ts';

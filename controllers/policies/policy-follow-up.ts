@@ -1,0 +1,101 @@
+import type { Logger } from '../../pkg/log/index.ts';
+import type { Family } from '../../pkg/net/index.ts';
+import { type Clock, type CommandRunner, errorLine } from '../../pkg/runtime/index.ts';
+import type { DiagnosticLog } from '../diagnostic-log.ts';
+import { type BootState, keepBootState } from './boot-guard.ts';
+import { type ChangedPods, cutForbiddenConnections } from './connection-cutter.ts';
+import type { PolicyController } from './policy-controller.ts';
+
+export interface PolicyFollowUpOptions {
+  readonly policies: PolicyController;
+  readonly families: readonly Family[];
+  readonly established: 'keep' | 'cut';
+  /** Where the state for the next start of the node is kept; `undefined`: nowhere. */
+  readonly stateDir: string | undefined;
+  readonly commands: CommandRunner;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly diagnostics: DiagnosticLog;
+  readonly nodeAddresses: () => readonly string[];
+}
+
+/** Hints look at everything, which may take a third of a second: they wait until nothing has changed for this long. */
+const hintPauseMs = 1000;
+
+/** What follows policy rules into the kernel: forbidden connections are cut, hints are told, and the boot guard's state is kept. */
+export class PolicyFollowUp {
+  readonly #options: PolicyFollowUpOptions;
+  readonly #stop = new AbortController();
+  /** Changed since connections were last cut; stays when that fails. */
+  #changed: Set<string> | 'all' = new Set();
+  #hintsAreDue = false;
+  #lastChange = 0;
+  #kept: string | undefined;
+
+  constructor(options: PolicyFollowUpOptions) {
+    this.#options = options;
+  }
+
+  /** After a sync that ended well. `ranges`: this node's pod ranges. */
+  async synced(ranges: readonly string[]): Promise<void> {
+    const changed = this.#options.policies.takeChangedPods();
+    const hasChanged = changed === 'all' || changed.size > 0;
+    this.#changed = merge(this.#changed, changed);
+    if (hasChanged) this.#lastChange = this.#options.clock.now();
+    if (hasChanged && !this.#hintsAreDue) void this.#tellHints();
+    await this.#keepState({ policiesExist: this.#options.policies.hasPolicies, ranges: [...ranges] });
+    await this.#cut();
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  async #cut(): Promise<void> {
+    const { established, policies, commands, families, nodeAddresses, log } = this.#options;
+    const changed = this.#changed;
+    if (established === 'keep' || (changed !== 'all' && changed.size === 0)) return;
+    const world = policies.world(nodeAddresses());
+    const cut = await cutForbiddenConnections({
+      commands,
+      families,
+      world,
+      changed,
+      signal: this.#stop.signal,
+    });
+    this.#changed = new Set();
+    if (cut > 0) log.info('connections that policies forbid now were cut', { connections: cut });
+  }
+
+  async #keepState(state: BootState): Promise<void> {
+    const { stateDir, log } = this.#options;
+    const text = JSON.stringify(state);
+    if (stateDir === undefined || text === this.#kept) return;
+    try {
+      await keepBootState(stateDir, state);
+      this.#kept = text;
+    } catch (error) {
+      log.warn(
+        `--policy-closed-start=boot: the state for the next start can not be kept: ${errorLine(error)}`,
+      );
+    }
+  }
+
+  async #tellHints(): Promise<void> {
+    const { clock, policies, diagnostics } = this.#options;
+    this.#hintsAreDue = true;
+    for (let wait = hintPauseMs; wait > 0; wait = this.#lastChange + hintPauseMs - clock.now()) {
+      const isOver = await clock.sleep(wait, this.#stop.signal).then(
+        () => true,
+        () => false,
+      );
+      if (!isOver) return;
+    }
+    this.#hintsAreDue = false;
+    diagnostics.replace('hints about policies', policies.hints());
+  }
+}
+
+function merge(a: Set<string> | 'all', b: ChangedPods): Set<string> | 'all' {
+  return a === 'all' || b === 'all' ? 'all' : new Set([...a, ...b]);
+}

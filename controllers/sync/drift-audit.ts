@@ -1,0 +1,103 @@
+import type { Family } from '../../pkg/net/index.ts';
+import type { Clock } from '../../pkg/runtime/index.ts';
+import type { FamilySync } from './family-sync.ts';
+import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
+
+export interface DriftAuditOptions {
+  readonly clock: Clock;
+  readonly families: readonly FamilySync[];
+  /** A look at everything is at least this far apart, in milliseconds; farther when looking is expensive. */
+  readonly syncPeriodMs: number;
+  /** The kernel may not be as it was left: read, compare, repair. */
+  readonly onSuspicion: (reason: string) => void;
+  /** A glance found the rules of a family as they should be. */
+  readonly onVerified: (family: Family) => void;
+  /** Another agent keeps moving in front of Weir's jumps; told once for each contest. */
+  readonly onContest: (moves: number) => void;
+  /** Looking failed; it will be tried again. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** A flush by somebody else shall be noticed within two seconds. */
+const glanceIntervalMs = 1500;
+/** Looking may take at most this share of the time. */
+const lookShare = 0.02;
+/** A glance is cheap, and what it finds is urgent; waiting for a busy machine counts as its time, too. */
+const glanceShare = 0.1;
+
+/**
+ * Watches for changes that others make: often where every flush leaves a trace, and from time to time at everything. It only
+ * raises suspicion; the sync loop reads, compares and repairs.
+ */
+export class DriftAudit {
+  readonly #options: DriftAuditOptions;
+  readonly #stop = new AbortController();
+  readonly #contest = new JumpContest();
+  #nextLook: number;
+
+  constructor(options: DriftAuditOptions) {
+    this.#options = options;
+    this.#nextLook = options.clock.now() + options.syncPeriodMs;
+  }
+
+  /** Everything was read just now and found or made right; reading took this long, in milliseconds. */
+  looked(readMs: number): void {
+    const { clock, syncPeriodMs } = this.#options;
+    this.#nextLook = clock.now() + Math.max(syncPeriodMs, readMs / lookShare);
+  }
+
+  /** Runs until `stop`. */
+  async start(): Promise<void> {
+    const { clock, onError } = this.#options;
+    let pauseMs = glanceIntervalMs;
+    while (await this.#slept(pauseMs)) {
+      const start = clock.now();
+      try {
+        await this.#look();
+      } catch (error) {
+        onError(error);
+      }
+      pauseMs = Math.max(glanceIntervalMs, (clock.now() - start) / glanceShare);
+    }
+  }
+
+  stop(): void {
+    this.#stop.abort();
+  }
+
+  /** Whether the time passed, and nobody asked to stop. */
+  #slept(ms: number): Promise<boolean> {
+    return this.#options.clock.sleep(ms, this.#stop.signal).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { clock, families, onSuspicion, onVerified, syncPeriodMs } = this.#options;
+    if (clock.now() >= this.#nextLook) {
+      this.#nextLook = clock.now() + syncPeriodMs;
+      onSuspicion('it is time to compare everything');
+      return;
+    }
+    const found = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
+    for (const [index, { state }] of families.entries())
+      if (found[index] === 'nothing') onVerified(state.family);
+    if (found.includes('sets')) {
+      onSuspicion('somebody else changed the sets');
+      return;
+    }
+    const plans = families.filter((_, index) => found[index] === 'rules').map(({ state }) => state.plan());
+    if (plans.length === 0) return;
+    if (!plans.every(isOnlyDisplaced)) onSuspicion('somebody else changed the rules');
+    else this.#answerDisplacement();
+  }
+
+  #answerDisplacement(): void {
+    const { clock, onContest, onSuspicion } = this.#options;
+    const move = this.#contest.displaced(clock.now());
+    if (move === 'wait') return;
+    if (move === 'repair and warn') onContest(this.#contest.moves);
+    onSuspicion("somebody else put a rule in front of Weir's");
+  }
+}

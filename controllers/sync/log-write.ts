@@ -1,0 +1,65 @@
+import type { Plan } from '../../pkg/kernel/index.ts';
+import type { Logger } from '../../pkg/log/index.ts';
+import type { FamilyWrite } from './family-sync.ts';
+
+export interface WriteCircumstances {
+  /** Nothing had changed but the kernel itself. */
+  readonly isRepair: boolean;
+  /** How many objects were looked at. */
+  readonly touched: number;
+  readonly totalMs: number;
+}
+
+/** What a line names, before it counts. */
+const namedChanges = 6;
+
+/** Tells of one family's write; what somebody else had changed by name. */
+export function logWrite(
+  log: Pick<Logger, 'info' | 'warn'>,
+  { plan }: Pick<FamilyWrite, 'plan'>,
+  { isRepair, touched, totalMs }: WriteCircumstances,
+): void {
+  const count = (changes: readonly { readonly members: readonly string[] }[]): number =>
+    changes.reduce((sum, change) => sum + change.members.length, 0);
+  for (const { reason, table, builtin, kind } of plan.jumps) {
+    if (kind === 'insert' && reason !== 'missing')
+      log.warn(`${plan.family} jump repaired in ${table} ${builtin}: it was ${reason}`);
+  }
+  for (const { name, replaces } of plan.createSets) {
+    if (replaces !== undefined) log.warn(`${plan.family} set ${name} ${replaces.reason}: made anew`);
+  }
+  if (isRepair)
+    log.warn(`${plan.family} rules were changed by somebody else: repaired`, {
+      what: inShort(changesOf(plan)),
+    });
+  log.info(`${plan.family} rules written`, {
+    services: touched,
+    chains: plan.writeChains.length,
+    chainsDeleted: plan.deleteChains.length,
+    members: count(plan.addMembers),
+    membersRemoved: count(plan.removeMembers),
+    milliseconds: Math.round(totalMs * 10) / 10,
+  });
+}
+
+/** Everything that a plan touches, each once. */
+function changesOf(plan: Plan): readonly string[] {
+  const sets = [
+    ...plan.createSets.map(({ name }) => name),
+    ...plan.addMembers.map(({ set }) => set),
+    ...plan.removeMembers.map(({ set }) => set),
+    ...plan.destroySets,
+  ];
+  const names = [
+    ...plan.jumps.map(({ table, builtin }) => `${table} ${builtin}`),
+    ...[...plan.writeChains, ...plan.deleteChains].map(({ table, name }) => `${table} ${name}`),
+    ...sets.map((name) => `set ${name}`),
+  ];
+  return [...new Set(names)];
+}
+
+function inShort(names: readonly string[]): string {
+  const hidden = names.length - namedChanges;
+  const shown = names.slice(0, namedChanges).join(', ');
+  return hidden > 0 ? `${shown} and ${hidden} more` : shown;
+}

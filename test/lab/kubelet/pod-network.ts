@@ -1,0 +1,105 @@
+import { execa } from 'execa';
+import { createCommandRunner, systemClock } from '../../../pkg/runtime/index.ts';
+import { namespacePrefix } from '../../support/in-namespace.ts';
+import { linksReady } from '../../support/links-ready.ts';
+import { podLines, podLinesOnNode, sysctlScript, vethLine } from '../../support/world-commands.ts';
+import { podLink } from '../../support/world-layout.ts';
+import type { LabNode } from '../settings.ts';
+
+/** A pod's place in the network. */
+export interface PodNetwork {
+  /** Below `/run/netns`. */
+  readonly namespace: string;
+  readonly addresses: readonly string[];
+  /** Ends the pod's share of the network. Its addresses are free from then on. */
+  release(): Promise<void>;
+}
+
+/** As many as a /24 has room for, less the first few. */
+const places = 240;
+
+/** The CNI plugin of a node: gives pods their namespaces and addresses, the longest unused first. */
+export class PodNetworks {
+  readonly #node: LabNode;
+  readonly #nodeIndex: number;
+  readonly #free: number[] = Array.from({ length: places }, (_, place) => place);
+
+  constructor(node: LabNode, nodeIndex: number) {
+    this.#node = node;
+    this.#nodeIndex = nodeIndex;
+  }
+
+  /** The node's own, for pods that share it. */
+  get host(): PodNetwork {
+    const { namespace, addresses } = this.#node;
+    return { namespace, addresses, release: async () => {} };
+  }
+
+  async add(
+    name: string,
+    sysctls: readonly { readonly name: string; readonly value: string }[],
+  ): Promise<PodNetwork> {
+    const place = this.#free.shift();
+    if (place === undefined) throw new Error(`${this.#node.name} has no address left`);
+    const link = podLink({ name }, this.#node.podCidrs, this.#nodeIndex, place);
+    const namespace = `${this.#node.name}-pod-${place}`;
+    await ip(this.#node.namespace, [
+      `netns add ${namespace}`,
+      vethLine(
+        { namespace, interface: 'eth0', mac: link.podMac },
+        { namespace: this.#node.namespace, interface: link.nodeInterface, mac: link.nodeMac },
+      ),
+    ]);
+    const podSysctls = [
+      sysctlScript('machine'),
+      // As container runtimes do: any port, and ping, for everybody.
+      'echo 0 >ipv4/ip_unprivileged_port_start',
+      'echo "0 2147483647" >ipv4/ping_group_range',
+      ...sysctls.map(({ name, value }) => `echo ${quoted(value)} >${quoted(sysctlFile(name))}`),
+    ].join('\n');
+    await Promise.all([
+      // The node's end has the settings that the node was made with: new interfaces take its defaults.
+      ip(this.#node.namespace, podLinesOnNode('routed', link)),
+      shell(namespace, podSysctls).then(() => ip(namespace, podLines('routed', link, this.#node.podCidrs))),
+    ]);
+    await linksReady(createCommandRunner(), [namespace]);
+    return {
+      namespace,
+      addresses: link.addresses,
+      release: async () => {
+        await ip(this.#node.namespace, [`link delete ${link.nodeInterface}`]);
+        await removeNamespace(namespace);
+        this.#free.push(place);
+      },
+    };
+  }
+}
+
+/** A process of the pod may take a moment to be gone for good. */
+async function removeNamespace(namespace: string): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    const result = await execa('ip', ['netns', 'delete', namespace], { reject: false });
+    if (!result.failed) return;
+    if (attempt === 20) throw new Error(`ip netns delete ${namespace}: ${result.stderr}`);
+    await systemClock.sleep(50);
+  }
+}
+
+async function ip(namespace: string, lines: readonly string[]): Promise<void> {
+  const [file, ...prefix] = namespacePrefix(namespace);
+  await execa(file, [...prefix, 'ip', '-batch', '-'], { input: `${lines.join('\n')}\n` });
+}
+
+async function shell(namespace: string, script: string): Promise<void> {
+  const [file, ...prefix] = namespacePrefix(namespace);
+  await execa(file, [...prefix, 'sh', '-ec', script], { stdin: 'ignore' });
+}
+
+/** Below `/proc/sys/net`; only those are a pod's own. */
+function sysctlFile(name: string): string {
+  return name.replaceAll('.', '/').replace(/^net\//u, '');
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
