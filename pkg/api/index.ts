@@ -11,8 +11,10 @@ export {
   type Protocol,
 } from './meta.ts';
 export type { Namespace } from './namespace.ts';
-export type { NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PolicyType } from './network-policy.ts';
+export type { NetworkPolicy, PolicyType } from './network-policy.ts';
 export type { Node } from './node.ts';
 export { type ApiObject, equalObjects, type ObjectKind, type ObjectOfKind } from './object.ts';
 export type { NamedPort, Pod } from './pod.ts';
-export type { Service, ServicePort } from './service.ts';
+export type { PolicyPeer, PolicyPort, PolicyRule } from './policy-rules.ts';
+export type { Service } from './service.ts';
+export type { ServicePort } from './service-ports.ts';

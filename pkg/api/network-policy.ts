@@ -1,8 +1,8 @@
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { describe } from './json-reader.ts';
 import { everything, readLabelSelector } from './label-selector.ts';
-import type { LabelSelector, Protocol } from './meta.ts';
-import { readPolicyRules } from './policy-rules.ts';
+import type { LabelSelector } from './meta.ts';
+import { type PolicyRule, readPolicyRules } from './policy-rules.ts';
 import { reportUnknownFields } from './unknown-fields.ts';
 
 /**
@@ -23,33 +23,6 @@ export interface NetworkPolicy {
 }
 
 export type PolicyType = 'Ingress' | 'Egress';
-
-export interface PolicyRule {
-  /** `undefined`: everybody, also outside the cluster. A list: any of these. An empty list: nobody (all were unreadable). */
-  readonly peers: readonly PolicyPeer[] | undefined;
-  /** `undefined`: every port and protocol. A list: any of these. An empty list: none (all were unreadable). */
-  readonly ports: readonly PolicyPort[] | undefined;
-}
-
-export type PolicyPeer =
-  | {
-      readonly kind: 'pods';
-      /** `undefined`: the policy's own namespace. */
-      readonly namespaceSelector: LabelSelector | undefined;
-      /** `undefined`: every pod of those namespaces. */
-      readonly podSelector: LabelSelector | undefined;
-    }
-  | {
-      readonly kind: 'ipBlock';
-      /** Canonical CIDR text, host bits masked. */
-      readonly cidr: string;
-      readonly except: readonly string[];
-    };
-
-export type PolicyPort =
-  | { readonly kind: 'any'; readonly protocol: Protocol }
-  | { readonly kind: 'range'; readonly protocol: Protocol; readonly first: number; readonly last: number }
-  | { readonly kind: 'named'; readonly protocol: Protocol; readonly name: string };
 
 const specPath: Path = { parent: undefined, key: 'spec' };
 const bothTypes: readonly PolicyType[] = Object.freeze(['Ingress', 'Egress']);

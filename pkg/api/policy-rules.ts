@@ -2,10 +2,36 @@ import { canonicalAddress, cidrCovers, parseCidr } from '../net/index.ts';
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { describe } from './json-reader.ts';
 import { readLabelSelector } from './label-selector.ts';
-import { protocols } from './meta.ts';
-import type { PolicyPeer, PolicyPort, PolicyRule } from './network-policy.ts';
+import { type LabelSelector, type Protocol, protocols } from './meta.ts';
 import { isContainerPortName } from './port-name.ts';
 import { reportUnknownFields } from './unknown-fields.ts';
+
+export interface PolicyRule {
+  /** `undefined`: everybody, also outside the cluster. A list: any of these. An empty list: nobody (all were unreadable). */
+  readonly peers: readonly PolicyPeer[] | undefined;
+  /** `undefined`: every port and protocol. A list: any of these. An empty list: none (all were unreadable). */
+  readonly ports: readonly PolicyPort[] | undefined;
+}
+
+export type PolicyPeer =
+  | {
+      readonly kind: 'pods';
+      /** `undefined`: the policy's own namespace. */
+      readonly namespaceSelector: LabelSelector | undefined;
+      /** `undefined`: every pod of those namespaces. */
+      readonly podSelector: LabelSelector | undefined;
+    }
+  | {
+      readonly kind: 'ipBlock';
+      /** Canonical CIDR text, host bits masked. */
+      readonly cidr: string;
+      readonly except: readonly string[];
+    };
+
+export type PolicyPort =
+  | { readonly kind: 'any'; readonly protocol: Protocol }
+  | { readonly kind: 'range'; readonly protocol: Protocol; readonly first: number; readonly last: number }
+  | { readonly kind: 'named'; readonly protocol: Protocol; readonly name: string };
 
 /** The rules of one direction. What can't be read allows nothing: a bad rule, peer or port is left out, and reported. */
 export function readPolicyRules(

@@ -1,8 +1,10 @@
 import type { Family } from '../net/index.ts';
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { describe, familyOfCanonical } from './json-reader.ts';
-import type { Service } from './service.ts';
 import { specialUse } from './special-address.ts';
+
+/** At most one address of each family. */
+export type ClusterIPs = Readonly<Partial<Record<Family, string>>>;
 
 const specPath: Path = { parent: undefined, key: 'spec' };
 const statusPath: Path = { parent: undefined, key: 'status' };
@@ -16,7 +18,7 @@ export function readClusterIPs(
   reader: JsonReader,
   spec: Json,
   externalName: boolean,
-): Pick<Service, 'clusterIPs' | 'headless'> {
+): { readonly clusterIPs: ClusterIPs; readonly headless: boolean } {
   if (externalName) return { clusterIPs: {}, headless: false };
   const first = reader.text(spec, 'clusterIP', specPath) ?? '';
   const all = reader.texts(spec, 'clusterIPs', specPath);
@@ -49,7 +51,7 @@ function byFamily(
   spec: Json,
   clusterIPs: readonly string[],
   clusterIP: string,
-): Service['clusterIPs'] {
+): ClusterIPs {
   const wanted = reader.texts(spec, 'ipFamilies', specPath);
   const texts = clusterIPs.length > 0 ? clusterIPs : [clusterIP];
   const found: Partial<Record<Family, string>> = {};

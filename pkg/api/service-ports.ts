@@ -1,8 +1,19 @@
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { describe } from './json-reader.ts';
-import { protocols } from './meta.ts';
+import { type Protocol, protocols } from './meta.ts';
 import { isPortName } from './port-name.ts';
-import type { ServicePort } from './service.ts';
+
+export interface ServicePort {
+  /** May be empty when it is the only one. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** 1–65535. */
+  readonly port: number;
+  /** 0 when there is none. */
+  readonly nodePort: number;
+  /** Port number or container port name; used only where slices are derived from Pods. */
+  readonly targetPort: number | string;
+}
 
 const portsPath: Path = { parent: { parent: undefined, key: 'spec' }, key: 'ports' };
 

@@ -1,14 +1,14 @@
-import type { Family } from '../net/index.ts';
 import type { Json, JsonReader, Path } from './json-reader.ts';
-import type { Labels, Protocol } from './meta.ts';
+import type { Labels } from './meta.ts';
 import { metadataOf, metadataPath } from './object-name.ts';
 import {
+  type ClusterIPs,
   readClusterIPs,
   readExternalIPs,
   readLoadBalancerIPs,
   readSourceRanges,
 } from './service-addresses.ts';
-import { readServicePorts } from './service-ports.ts';
+import { readServicePorts, type ServicePort } from './service-ports.ts';
 
 export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
 export type TrafficPolicy = 'Cluster' | 'Local';
@@ -19,8 +19,8 @@ export interface Service {
   readonly namespace: string;
   readonly name: string;
   readonly type: ServiceType;
-  /** By family; `{}` for headless and ExternalName Services. */
-  readonly clusterIPs: Readonly<Partial<Record<Family, string>>>;
+  /** `{}` for headless and ExternalName Services. */
+  readonly clusterIPs: ClusterIPs;
   readonly headless: boolean;
   readonly ports: readonly ServicePort[];
   /** `undefined` when the Service has no selector: its EndpointSlices are made by somebody else. */
@@ -39,18 +39,6 @@ export interface Service {
   readonly publishNotReadyAddresses: boolean;
   /** Label `service.kubernetes.io/service-proxy-name` is present: another proxy serves it. */
   readonly otherProxy: boolean;
-}
-
-export interface ServicePort {
-  /** May be empty when it is the only one. */
-  readonly name: string;
-  readonly protocol: Protocol;
-  /** 1–65535. */
-  readonly port: number;
-  /** 0 when there is none. */
-  readonly nodePort: number;
-  /** Port number or container port name; used only where slices are derived from Pods. */
-  readonly targetPort: number | string;
 }
 
 const specPath: Path = { parent: undefined, key: 'spec' };

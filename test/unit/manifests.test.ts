@@ -6,6 +6,7 @@ import { eventsPath } from '../../controllers/events/event-object.ts';
 import { type Actions, createProgram } from '../../controllers/program.ts';
 import { type Flags, loadRunConfig, type RunConfig } from '../../pkg/config/index.ts';
 import { watchedResources } from '../../pkg/source/apiserver/resources.ts';
+import { kubeadmConfig } from '../support/kubeadm-config.ts';
 
 const folder = new URL('../../manifests/', import.meta.url);
 
@@ -315,55 +316,7 @@ describe('the component kubeadm', () => {
   const [patch] = read('kubeadm/daemonset.yaml') as [Manifest];
   const patched = patch.spec.template.spec;
 
-  // As kubeadm writes it.
-  const configConf = `apiVersion: kubeproxy.config.k8s.io/v1alpha1
-bindAddress: 0.0.0.0
-bindAddressHardFail: false
-clientConnection:
-  acceptContentTypes: ""
-  burst: 0
-  contentType: ""
-  kubeconfig: /var/lib/kube-proxy/kubeconfig.conf
-  qps: 0
-clusterCIDR: 192.168.0.0/16
-configSyncPeriod: 0s
-conntrack:
-  maxPerCore: null
-  min: null
-  tcpBeLiberal: false
-  tcpCloseWaitTimeout: null
-  tcpEstablishedTimeout: null
-  udpStreamTimeout: 0s
-  udpTimeout: 0s
-detectLocal:
-  bridgeInterface: ""
-  interfaceNamePrefix: ""
-detectLocalMode: ""
-enableProfiling: false
-healthzBindAddress: ""
-hostnameOverride: ""
-iptables:
-  localhostNodePorts: null
-  masqueradeAll: false
-  masqueradeBit: null
-  minSyncPeriod: 0s
-  syncPeriod: 0s
-kind: KubeProxyConfiguration
-logging:
-  flushFrequency: 0
-  options:
-    json:
-      infoBufferSize: "0"
-    text:
-      infoBufferSize: "0"
-  verbosity: 0
-metricsBindAddress: ""
-mode: ""
-nodePortAddresses: null
-oomScoreAdj: null
-portRange: ""
-showHiddenMetricsForVersion: ""
-`;
+  const configConf = kubeadmConfig.replace('10.244.0.0/16', '192.168.0.0/16');
 
   test('patches the DaemonSet and its containers by their names', () => {
     expect(component).toMatchObject({ apiVersion: 'kustomize.config.k8s.io/v1alpha1', kind: 'Component' });
