@@ -16,6 +16,7 @@ import { PolicyController } from './policies/policy-controller.ts';
 import { PolicyDropCounter } from './policies/policy-drop-counter.ts';
 import { PolicyFollowUp } from './policies/policy-follow-up.ts';
 import { ConntrackController } from './services/conntrack-controller.ts';
+import { PacketCounter } from './services/packet-counter.ts';
 import { ServiceController } from './services/service-controller.ts';
 import { ServiceFollowUp } from './services/service-follow-up.ts';
 import type { ChangeLatency } from './sync/change-latency.ts';
@@ -111,7 +112,15 @@ export class AgentLoops {
       metrics: metrics.policy,
       onError: (error) => log.warn('the packets that policies refuse could not be counted', { error }),
     });
+    const packets = new PacketCounter({
+      clock,
+      commands,
+      tools: kernel.tools.families,
+      metrics: metrics.packets,
+      onError: (error) => log.warn('the packets of the rules for Services could not be counted', { error }),
+    });
     metrics.onScrape(() => this.#drops.refresh());
+    metrics.onScrape(() => packets.refresh());
     metrics.onScrape(() => this.#countRules());
   }
 

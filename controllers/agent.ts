@@ -165,7 +165,8 @@ export class Agent {
       onChange: (isReady) => {
         this.#health.setReady(isReady);
         metrics.node.setReady(isReady);
-        if (isReady) collectGarbage();
+        // A quiet node stays at this size for days.
+        if (isReady) collectGarbage(0);
       },
     });
   }

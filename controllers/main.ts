@@ -28,12 +28,19 @@ function stopRequested(): Promise<NodeJS.Signals> {
   });
 }
 
+/** Rejects with the first error that nobody caught. From here on such errors don't end the process: whoever asked does. */
+function uncaught(): Promise<never> {
+  return new Promise((_, reject) => {
+    process.on('uncaughtException', reject);
+  });
+}
+
 async function main(): Promise<void> {
   const version = process.env['WEIR_VERSION'] ?? 'built from source';
   const program = createProgram(version, {
     // What an abandoned sync or start still waits for must not hold the process.
     run: async (flags) =>
-      process.exit(await run({ flags, env: process.env, version, stopRequested: stopRequested() })),
+      process.exit(await run({ flags, env: process.env, version, stopRequested: stopRequested(), uncaught })),
     plan: async (flags) => {
       process.exitCode = await plan({ flags, env: process.env, version, output });
     },

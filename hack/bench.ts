@@ -1,29 +1,44 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { findSandbox, runInvocation, sandboxed, sandboxVariable } from '../test/support/sandbox.ts';
+import { benchAgent } from './bench/agent.ts';
 import { BenchNode } from './bench/bench-node.ts';
 import { benchServices, clusterObjects } from './bench/cluster.ts';
 import { connectTimes, summarise } from './bench/first-packet.ts';
 import { benchPolicies } from './bench/policies.ts';
 import { runInProcess } from './bench/run-in-process.ts';
 import { round } from './bench/statistics.ts';
-import { printPolicyTable, printTable, type TableRow as Row } from './bench/table.ts';
+import { printAgentTable, printPolicyTable, printTable, type TableRow as Row } from './bench/table.ts';
 import { build } from './build.ts';
 
 const usage = `npm run bench [-- OPTIONS]
 
 Measures Weir in network namespaces of its own, beside the bare iptables-restore on the same bytes in the same run.
+  --tables services,agent tables to measure (default services,policies,agent)
   --services 100,1000     sizes to measure (default 100,1000,5000,10000, and one row of 44000 × 1)
   --backends legacy,nft   backends to measure
+  --quick                 small sizes and few rounds for the agent, 100 and 1000 Services unless told: a look, no measurement
   --json FILE             where to write the numbers (default bench.json)`;
 
 const root = new URL('../', import.meta.url).pathname;
 
+const allTables = ['services', 'policies', 'agent'] as const;
+type Table = (typeof allTables)[number];
+
 interface Options {
+  readonly tables: readonly Table[];
   readonly services: readonly (readonly [services: number, endpoints: number])[];
   readonly backends: readonly string[];
+  readonly isQuick: boolean;
   readonly json: string;
 }
+
+/** Services, and endpoints of each. */
+const quickSizes = [
+  [100, 5],
+  [1000, 5],
+] as const;
+const allSizes = [...quickSizes, [5000, 5], [10_000, 5], [44_000, 1]] as const;
 
 function parseOptions(words: readonly string[]): Options {
   const value = (name: string): string | undefined => {
@@ -31,20 +46,19 @@ function parseOptions(words: readonly string[]): Options {
     return index === -1 ? undefined : words[index + 1];
   };
   const sizes = value('--services')?.split(',').map(Number);
+  const tables = value('--tables')?.split(',');
+  const isQuick = words.includes('--quick');
   return {
-    services: sizes?.map((size) => [size, size > 10_000 ? 1 : 5] as const) ?? [
-      [100, 5],
-      [1000, 5],
-      [5000, 5],
-      [10_000, 5],
-      [44_000, 1],
-    ],
+    tables: allTables.filter((table) => tables?.includes(table) ?? true),
+    services:
+      sizes?.map((size) => [size, size > 10_000 ? 1 : 5] as const) ?? (isQuick ? quickSizes : allSizes),
     backends: value('--backends')?.split(',') ?? ['legacy', 'nft'],
+    isQuick,
     json: value('--json') ?? 'bench.json',
   };
 }
 
-async function benchBackend(backend: string, { services: sizes }: Options): Promise<readonly Row[]> {
+async function benchBackend(backend: string, sizes: Options['services']): Promise<readonly Row[]> {
   const rows: Row[] = [];
   const nodes: { readonly node: BenchNode; readonly row: Row; readonly targets: readonly string[] }[] = [];
   for (const [services, endpoints] of sizes) {
@@ -89,16 +103,28 @@ async function benchBackend(backend: string, { services: sizes }: Options): Prom
 }
 
 async function main(words: readonly string[]): Promise<void> {
-  const options = parseOptions(words);
-  const rows: Row[] = [];
-  for (const backend of options.backends) rows.push(...(await benchBackend(backend, options)));
-  const policies = [];
-  for (const backend of options.backends) policies.push(await benchPolicies(root, backend));
+  const { tables, backends, ...options } = parseOptions(words);
+  const each = async <Result>(
+    table: Table,
+    measure: (backend: string) => Promise<Result>,
+  ): Promise<readonly Result[]> => {
+    const results: Result[] = [];
+    if (tables.includes(table)) for (const backend of backends) results.push(await measure(backend));
+    return results;
+  };
+  const rows = (await each('services', (backend) => benchBackend(backend, options.services))).flat();
+  const policies = await each('policies', (backend) => benchPolicies(root, backend));
+  const agent = await each('agent', (backend) => benchAgent(root, backend, options.isQuick));
   const kernel = execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim();
-  console.log(`${printTable(rows)}\n\n${printPolicyTable(policies)}`);
+  const printed = [
+    rows.length > 0 ? printTable(rows) : '',
+    policies.length > 0 ? printPolicyTable(policies) : '',
+    agent.length > 0 ? printAgentTable(agent) : '',
+  ];
+  console.log(printed.filter((text) => text !== '').join('\n\n'));
   writeFileSync(
     options.json,
-    `${JSON.stringify({ kernel, node: process.version, rows, policies }, undefined, 2)}\n`,
+    `${JSON.stringify({ kernel, node: process.version, rows, policies, agent }, undefined, 2)}\n`,
   );
   console.log(`written to ${options.json}`);
 }

@@ -5,6 +5,7 @@ import {
   type Crash,
   crashLine,
   createCommandRunner,
+  isWeirError,
   Supervisor,
   systemClock,
 } from '../../pkg/runtime/index.ts';
@@ -26,6 +27,8 @@ export interface RunCommand extends Caller {
   readonly flags: Flags;
   /** Resolves at the first signal to stop. */
   readonly stopRequested: Promise<string>;
+  /** Rejects with the first error that nobody caught from the call on. */
+  readonly uncaught: () => Promise<never>;
 }
 
 /** The agent could not begin to work. */
@@ -34,7 +37,7 @@ interface FailedStart {
 }
 
 /** `weir run`: keeps the node's rules up to date until it is told to stop. Returns the exit code. */
-export async function run({ flags, env, version, stopRequested }: RunCommand): Promise<number> {
+export async function run({ flags, env, version, stopRequested, uncaught }: RunCommand): Promise<number> {
   const { config, warnings } = requireLoaded(await loadRunConfig(flags, configHost()));
   const log = createLogger({ level: config.v > 0 ? 'debug' : 'info', format: config.loggingFormat });
   for (const warning of warnings) log.warn(warning);
@@ -51,6 +54,7 @@ export async function run({ flags, env, version, stopRequested }: RunCommand): P
   });
   const events = client && new EventRecorder({ client, nodeName: config.nodeName, clock: systemClock, log });
   const supervisor = new Supervisor();
+  supervisor.watch('an error that nobody caught', uncaught());
   const agent = new Agent({
     config,
     source,
@@ -84,6 +88,8 @@ export async function run({ flags, env, version, stopRequested }: RunCommand): P
   await events?.stop(eventDeadlineMs);
   await client?.close();
   if (typeof end === 'string') return 0;
+  if ('part' in end && end.error !== undefined && !isWeirError(end.error))
+    log.error('a fault in Weir', { error: end.error });
   log.error('startError' in end ? `weir can't start: ${commandErrorLine(end.startError)}` : crashLine(end));
   return 1;
 }

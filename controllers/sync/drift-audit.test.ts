@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { chainName, setName } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
@@ -111,6 +111,57 @@ describe('DriftAudit', () => {
     await clock.advance(3000);
     expect(suspicions).toEqual(['it is time to compare everything']);
     audit.stop();
+  });
+
+  test('and yet once in ten minutes', async () => {
+    audit.looked(60_000);
+    void audit.start();
+    await clock.advance(599_000);
+    expect(suspicions).toEqual([]);
+    await clock.advance(3000);
+    expect(suspicions).toEqual(['it is time to compare everything']);
+    audit.stop();
+  });
+
+  describe('with programs that take long', () => {
+    let programMs: number;
+
+    beforeEach(() => {
+      const run = fake.commands.run.bind(fake.commands);
+      vi.spyOn(fake.commands, 'run').mockImplementation(async (command, stop) => {
+        await clock.sleep(programMs, stop);
+        return run(command, stop);
+      });
+      // Nothing but glances for as long as a test lasts.
+      audit.looked(20_000);
+    });
+
+    test('notices within two seconds after a long write that somebody has flushed', async () => {
+      const [family] = fake.families;
+      family?.invalidate();
+      programMs = 60_000;
+      void family?.refresh(signal);
+      void audit.start();
+      await clock.advance(0);
+      programMs = 0;
+      await clock.advance(60_000);
+      family?.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
+      await clock.advance(2000);
+      expect(suspicions).toEqual(['somebody else changed the rules']);
+      audit.stop();
+    });
+
+    test('looks again within a quarter of a minute, however long a glance took', async () => {
+      programMs = 5000;
+      void audit.start();
+      await clock.advance(16_500);
+      expect(verified).toEqual(['IPv4', 'IPv6']);
+      programMs = 0;
+      fake.families[0]?.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
+      await clock.advance(15_000);
+      expect(suspicions).toEqual(['somebody else changed the rules']);
+      audit.stop();
+    });
   });
 
   test('goes on after a look that failed', async () => {

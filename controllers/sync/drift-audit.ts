@@ -24,6 +24,10 @@ const glanceIntervalMs = 1500;
 const lookShare = 0.02;
 /** A glance is cheap, and what it finds is urgent; waiting for a busy machine counts as its time, too. */
 const glanceShare = 0.1;
+/** One slow glance is no reason to look away for minutes. */
+const longestPauseMs = 15_000;
+/** However slow reading is, everything is compared this often, unless a longer sync period is asked for. */
+const longestUnreadMs = 600_000;
 
 /**
  * Watches for changes that others make: often where every flush leaves a trace, and from time to time at everything. It only
@@ -43,21 +47,25 @@ export class DriftAudit {
   /** Everything was read just now and found or made right; reading took this long, in milliseconds. */
   looked(readMs: number): void {
     const { clock, syncPeriodMs } = this.#options;
-    this.#nextLook = clock.now() + Math.max(syncPeriodMs, readMs / lookShare);
+    const worthwhileMs = Math.min(longestUnreadMs, readMs / lookShare);
+    this.#nextLook = clock.now() + Math.max(syncPeriodMs, worthwhileMs);
   }
 
   /** Runs until `stop`. */
   async start(): Promise<void> {
-    const { clock, onError } = this.#options;
+    const { clock, families, onError } = this.#options;
     let pauseMs = glanceIntervalMs;
     while (await this.#slept(pauseMs)) {
+      // Behind a long write a glance would wait, and that is no cost of looking.
+      await Promise.all(families.map((family) => family.idle()));
       const start = clock.now();
       try {
         await this.#look();
       } catch (error) {
-        onError(error);
+        if (!this.#stop.signal.aborted) onError(error);
       }
-      pauseMs = Math.max(glanceIntervalMs, (clock.now() - start) / glanceShare);
+      const worthwhileMs = (clock.now() - start) / glanceShare;
+      pauseMs = Math.min(longestPauseMs, Math.max(glanceIntervalMs, worthwhileMs));
     }
   }
 

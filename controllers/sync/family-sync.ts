@@ -109,6 +109,11 @@ export class FamilySync {
     }
   }
 
+  /** Resolves when no write and no look is under way. */
+  idle(): Promise<void> {
+    return this.#writer.idle();
+  }
+
   /**
    * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
    * that packets meet, and the number of members of each set. A member that is exchanged for another is not seen.

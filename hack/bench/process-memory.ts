@@ -15,6 +15,11 @@ export function residentBytes(pid: number): number {
   return statusBytes(pid, 'VmRSS');
 }
 
+/** The most that was resident since the process began. */
+export function peakBytes(pid: number): number {
+  return statusBytes(pid, 'VmHWM');
+}
+
 function children(pid: number): readonly number[] {
   try {
     const tasks = readdirSync(`/proc/${pid}/task`);

@@ -1,3 +1,4 @@
+import type { AgentResult, FlushTimes } from './agent.ts';
 import type { ConnectSummary } from './first-packet.ts';
 import type { PolicyResult } from './policies.ts';
 import type { ChangeResult, InProcessResult } from './run-in-process.ts';
@@ -85,6 +86,42 @@ export function printPolicyTable(results: readonly PolicyResult[]): string {
     connect(result.free),
     pair(result.firstAllowed),
     String(result.heapMB),
+  ]);
+  return align([header, ...cells]);
+}
+
+/** The same for the agent with an API server; after a flush the times to its being noticed and repaired. */
+export function printAgentTable(results: readonly AgentResult[]): string {
+  const header = [
+    'backend',
+    'idle RSS MB',
+    'idle CPU % (programs)',
+    'event → packet p50,p99',
+    'event → rules p50,p99',
+    'filter flushed: seen, repaired p50,p99',
+    'nat flushed: seen, repaired p50,p99',
+    `${results[0]?.big.services ?? 0} Services: ready`,
+    'peak MB',
+    'RSS MB',
+    'filter flushed',
+    'nat flushed',
+  ];
+  const pair = ({ p50, p99 }: { readonly p50: number; readonly p99: number }): string => `${p50},${p99}`;
+  const flush = ({ noticed, repaired }: FlushTimes): string => `${pair(noticed)} / ${pair(repaired)}`;
+  const percent = (share: number): string => (share * 100).toFixed(1);
+  const cells = results.map(({ backend, idle, middle, big }) => [
+    backend,
+    String(idle.residentMB),
+    `${percent(idle.cpu)} (${percent(idle.cpuOfPrograms)})`,
+    pair(middle.firstPacket),
+    pair(middle.eventApplied),
+    flush(middle.flushed.filter),
+    flush(middle.flushed.nat),
+    String(big.readyMs),
+    String(big.peakMB),
+    String(big.residentMB),
+    flush(big.flushed.filter),
+    flush(big.flushed.nat),
   ]);
   return align([header, ...cells]);
 }

@@ -7,6 +7,7 @@ export type { ApplyReport } from './kernel-writer.ts';
 export { KernelWriter } from './kernel-writer.ts';
 export { readDropCounters } from './read-drop-counters.ts';
 export { readKernel } from './read-kernel.ts';
+export { type CountedRule, readRuleCounters } from './read-rule-counters.ts';
 export { setUpBridges } from './set-up-bridges.ts';
 export type { Sysctl, SysctlName } from './sysctl.ts';
 export { createSysctl, sysctlNames } from './sysctl.ts';

@@ -41,6 +41,8 @@ test("kube-proxy's metrics have its names, types and labels", async () => {
   expect(lines.toSorted()).toEqual([
     'kubeproxy_conntrack_reconciler_deleted_entries_total counter ip_family',
     'kubeproxy_conntrack_reconciler_sync_duration_seconds histogram ip_family',
+    'kubeproxy_iptables_ct_state_invalid_dropped_packets_total counter',
+    'kubeproxy_iptables_localhost_nodeports_accepted_packets_total counter',
     'kubeproxy_network_programming_duration_seconds histogram ip_family',
     'kubeproxy_proxy_healthz_total counter code',
     'kubeproxy_proxy_livez_total counter code',

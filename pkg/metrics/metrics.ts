@@ -2,6 +2,7 @@ import { Gauge, Registry } from 'prom-client';
 import type { Family } from '../net/index.ts';
 import { type ApiCallReport, createApiMetrics } from './api-metrics.ts';
 import { createNodeMetrics, type NodeMetrics } from './node-metrics.ts';
+import { createPacketMetrics, type PacketMetrics } from './packet-metrics.ts';
 import { createPolicyMetrics, type PolicyMetrics } from './policy-metrics.ts';
 import { addProcessMetrics } from './process-metrics.ts';
 import { createSliMetrics, type SliMetrics } from './sli-metrics.ts';
@@ -18,6 +19,7 @@ export interface MetricsOptions {
 export interface Metrics {
   readonly sync: SyncMetrics;
   readonly policy: PolicyMetrics;
+  readonly packets: PacketMetrics;
   /** An observer for the reflectors. */
   readonly watch: WatchMetrics;
   readonly node: NodeMetrics;
@@ -51,6 +53,7 @@ export function createMetrics({ version, wallClock }: MetricsOptions): Metrics {
   return {
     sync,
     policy,
+    packets: createPacketMetrics(registry),
     node,
     watch: createWatchMetrics(registry, nowSeconds),
     sli: createSliMetrics(),

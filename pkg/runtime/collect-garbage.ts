@@ -6,10 +6,10 @@ const worthwhileBytes = 80_000_000;
 
 /**
  * Gives memory back after a burst of short-lived objects, such as the first look at a big cluster: V8 would keep two to
- * three times of what lives, since nothing presses it. Does nothing on a small heap.
+ * three times of what lives, since nothing presses it. Does nothing on a heap smaller than `fromBytes`.
  */
-export function collectGarbage(): void {
-  if (process.memoryUsage().heapUsed < worthwhileBytes) return;
+export function collectGarbage(fromBytes = worthwhileBytes): void {
+  if (process.memoryUsage().heapUsed < fromBytes) return;
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as (() => void) | undefined;
   collect?.();

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { systemClock } from '../../pkg/runtime/index.ts';
 import { type AgentNode, createAgentNode, healthPort, nodeName } from '../support/agent-node.ts';
 import type { Resource } from '../support/fake-api-resources.ts';
+import type { FakeApiServer } from '../support/fake-api-server.ts';
 import { backends, canRunFaults, liveServices } from '../support/fault-world.ts';
 import { kubeadmConfig } from '../support/kubeadm-config.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
@@ -10,9 +11,22 @@ import { frontendsOf } from '../support/service-manifests.ts';
 import type { WeirExit, WeirProcess } from '../support/weir-process.ts';
 
 const patience = { timeout: 60_000, interval: 200 };
+const required = [
+  'services',
+  'endpointslices',
+  'nodes',
+  'namespaces',
+  'networkpolicies',
+  'pods',
+] as const satisfies readonly Resource[];
 const policy = policyManifest('closed', { podSelector: app('a'), policyTypes: ['Ingress'] });
 const complaints = ({ lines }: WeirProcess): readonly string[] =>
   lines.filter((line) => / (?:WARN|ERROR) /.test(line));
+
+/** A pod that has not ended 30 seconds after SIGTERM is killed. */
+function stopInTime(weir: WeirProcess): Promise<unknown> {
+  return Promise.race([weir.stop(), systemClock.sleep(30_000).then(() => 'still there')]);
+}
 
 for (const backend of backends) {
   describe.skipIf(!canRunFaults(backend))(`a start with an API server, on the ${backend} backend,`, () => {
@@ -50,37 +64,43 @@ for (const backend of backends) {
       expect(rules).toContain('-A WEIR-INGRESS ');
     }
 
-    test.each<Resource>(['endpointslices', 'networkpolicies', 'pods'])(
-      'writes nothing, is alive and not ready, until it knows the %s',
-      async (resource) => {
-        agent.api.fault({ effect: 'stall', on: resource });
-        const weir = agent.launch();
-        await waitForTheOthers();
-        expect(await agent.written()).toEqual([]);
-        expect(await probes()).toEqual([200, 200, 503]);
-        // As when the API server that hangs is replaced by another.
-        agent.api.clearFaults();
-        await agent.api.refuse();
-        await agent.api.start();
-        await expectReady(weir);
-      },
-    );
-
-    test('says which kind it may not read and what to apply, writes nothing, and goes on once it may', async () => {
-      agent.api.deny('networkpolicies');
+    test.each(required)('writes nothing, is alive and not ready, until it knows the %s', async (resource) => {
+      agent.api.fault({ effect: 'stall', on: resource });
       const weir = agent.launch();
       await waitForTheOthers();
-      const said = complaints(weir);
-      expect(said).toHaveLength(1);
-      expect(said[0]).toMatch(
-        /may not \w+ networkpolicies\.networking\.k8s\.io: apply Weir's ClusterRole and its binding .*No rule is written until they are known/,
-      );
       expect(await agent.written()).toEqual([]);
       expect(await probes()).toEqual([200, 200, 503]);
-      agent.api.allow('networkpolicies');
+      // As when the API server that hangs is replaced by another.
+      agent.api.clearFaults();
+      await agent.api.refuse();
+      await agent.api.start();
       await expectReady(weir);
-      expect(weir.lines.some((line) => / INFO .*over: .*may not \w+ networkpolicies/.test(line))).toBe(true);
     });
+
+    test.each([
+      ['networkpolicies', 'networkpolicies.networking.k8s.io'],
+      ['pods', 'pods'],
+    ] as const)(
+      'says that it may not read %s and what to apply, writes nothing, and goes on once it may',
+      async (resource, name) => {
+        agent.api.deny(resource);
+        const weir = agent.launch();
+        await waitForTheOthers();
+        const said = complaints(weir);
+        expect(said).toHaveLength(1);
+        expect(said[0]).toMatch(
+          / may not \w+ (\S+): apply Weir's ClusterRole and its binding .*No rule is written until they are known/,
+        );
+        expect(said[0]).toContain(` ${name}: apply`);
+        expect(await agent.written()).toEqual([]);
+        expect(await probes()).toEqual([200, 200, 503]);
+        agent.api.allow(resource);
+        await expectReady(weir);
+        expect(weir.lines.filter((line) => / INFO .*over: .*may not \w+ /.test(line))).toEqual([
+          expect.stringContaining(` ${name}: apply`),
+        ]);
+      },
+    );
 
     test.each(['forbidden', 'absent'] as const)('does without ServiceCIDRs that are %s', async (how) => {
       agent.api.deny('servicecidrs', how);
@@ -152,7 +172,7 @@ describe.skipIf(!canRunFaults('nft'))('a start', () => {
     agent.putNode({ status: {} });
     const weir = agent.launch();
     await weir.waitForLine(/waiting up to 30 s for node "node-a" to have an address/);
-    expect(await weir.stop()).toEqual({ code: 0, signal: null });
+    expect(await stopInTime(weir)).toEqual({ code: 0, signal: null });
     expect(complaints(weir)).toEqual([]);
     expect(weir.lines.at(-1)).toMatch(/ INFO {2}SIGTERM: stopping; the rules stay$/);
     expect(await agent.written()).toEqual([]);
@@ -168,11 +188,25 @@ describe.skipIf(!canRunFaults('nft'))('a start', () => {
     expect(complaints(weir)).toEqual([]);
   });
 
+  test.each([
+    ['refuses connections', (api: FakeApiServer) => api.refuse()],
+    ['takes connections and says nothing', async (api: FakeApiServer) => api.fallSilent()],
+  ])('with an API server that %s ends in order on SIGTERM', async (_, fail) => {
+    await fail(agent.api);
+    const weir = agent.launch();
+    await weir.waitForLine(/ API server: http/);
+    // Past the kernel and the servers, where it waits for objects alone.
+    await expect.poll(() => agent.status(healthPort, '/livez'), patience).toBe(200);
+    expect(await stopInTime(weir)).toEqual({ code: 0, signal: null });
+    expect(weir.lines.at(-1)).toMatch(/ INFO {2}SIGTERM: stopping; the rules stay$/);
+    expect(await agent.written()).toEqual([]);
+  });
+
   test('that waits for what the API server does not tell ends in order on SIGTERM', async () => {
     agent.api.fault({ effect: 'stall', on: 'pods' });
     const weir = agent.launch();
     await expect.poll(() => agent.api.watches.length, patience).toBe(6);
-    expect(await weir.stop()).toEqual({ code: 0, signal: null });
+    expect(await stopInTime(weir)).toEqual({ code: 0, signal: null });
     expect(complaints(weir)).toEqual([]);
   });
 });

@@ -6,7 +6,7 @@ import { type NodeRules, nodeRules } from '../support/node-rules.ts';
 import { childrenOf, fittedLine, openFiles, residentBytes } from '../support/process-facts.ts';
 import { parsePrometheusText } from '../support/prometheus-text.ts';
 import { SoakCluster } from '../support/soak-cluster.ts';
-import { WeirProcess } from '../support/weir-process.ts';
+import { builtProgram, WeirProcess } from '../support/weir-process.ts';
 import { createWorld, type World } from '../support/world.ts';
 
 /** Ten minutes in continuous integration; a minute is enough to see what leaks fast. */
@@ -20,6 +20,11 @@ const restMs = 1000;
 const mostGrowthMB = 25;
 const faults = ['end', 'reset', 'half-line', 'garbage', 'expired'] as const;
 const watched = ['services', 'endpointslices', 'pods', 'networkpolicies'] as const;
+/** With what its first line says, as a node runs it. */
+const program = [process.execPath, '--max-semi-space-size=4', ...builtProgram.slice(1)];
+const environment = { MALLOC_ARENA_MAX: '1' };
+/** The last changes are known by then: a watch that broke is tried again after half a minute at most. */
+const quietMs = 45_000;
 const patience = { timeout: 60_000, interval: 300 };
 
 describe.skipIf(backend === undefined)('after a long time in a cluster that never rests', () => {
@@ -51,7 +56,8 @@ describe.skipIf(backend === undefined)('after a long time in a cluster that neve
   async function start(): Promise<WeirProcess> {
     const where = ['--master', server.url, '--node-name', 'node', '--iptables-backend', String(backend)];
     const pods = ['--cluster-cidr', '10.244.0.0/16', '--local-pod-cidrs', '10.244.1.0/24'];
-    const started = new WeirProcess(world.node.namespace, ['run', ...where, ...pods, '-v', '1']);
+    const args = ['run', ...where, ...pods, '-v', '1'];
+    const started = new WeirProcess(world.node.namespace, args, environment, program);
     await started.waitForLine(/\bready:/, { timeoutMs: 120_000 });
     return started;
   }
@@ -118,12 +124,13 @@ describe.skipIf(backend === undefined)('after a long time in a cluster that neve
 
   test('it keeps no more files open than in the beginning', () => {
     const half = Math.floor(files.length / 2);
-    const most = (some: readonly number[]): number => Math.max(...some);
+    // Programs that run just then have pipes: what is leaked is there when none runs, too.
+    const least = (some: readonly number[]): number => Math.min(...some);
     // Two connections to the API server may close a little later than others open.
-    expect(most(files.slice(half))).toBeLessThanOrEqual(most(files.slice(0, half)) + 4);
+    expect(least(files.slice(half))).toBeLessThanOrEqual(least(files.slice(0, half)) + 4);
   });
 
-  test('no write has failed, and nobody else was suspected', async () => {
+  test('no write has failed, and nothing had to be repaired', async () => {
     const prefix = 'kubeproxy_sync_proxy_rules_iptables';
     const failures = [`${prefix}_restore_failures_total`, `${prefix}_partial_restore_failures_total`];
     expect(await total(...failures)).toBe(0);
@@ -137,22 +144,25 @@ describe.skipIf(backend === undefined)('after a long time in a cluster that neve
     await expect.poll(() => childrenOf(weir.pid), patience).toEqual([]);
   });
 
-  test('its rules are what a new start would write', async () => {
-    await expect.poll(quiet, { ...patience, interval: 2000 }).toBe(true);
+  test('its rules are what a new start would write', { timeout: 400_000 }, async () => {
+    await expect.poll(quietForMs, { timeout: 240_000, interval: 1000 }).toBeGreaterThan(quietMs);
     const left = await rules();
     expect(Object.keys(left.own).length).toBeGreaterThan(size.services);
     expect(await weir.stop()).toEqual({ code: 0, signal: null });
     weir = await start();
-    await weir.waitForLine(/reading the kernel: it is time/, { timeoutMs: 90_000 });
+    // It has read the kernel and compared.
+    await weir.waitForLine(/synced \(/);
     expect(weir.lines.filter((line) => /rules written/.test(line))).toEqual([]);
     expect(await rules()).toEqual(left);
   });
 
-  let synced = 0;
-  /** Nothing has been written since the last look. */
-  async function quiet(): Promise<boolean> {
-    const before = synced;
-    synced = weir.lines.filter((line) => /rules written/.test(line)).length;
-    return before === synced;
+  let written = 0;
+  let writtenAt = 0;
+  /** How long ago rules were written for the last time, as far as is known. */
+  function quietForMs(): number {
+    const count = weir.lines.filter((line) => /rules written/.test(line)).length;
+    if (count !== written) writtenAt = systemClock.now();
+    written = count;
+    return systemClock.now() - writtenAt;
   }
 });

@@ -23,7 +23,7 @@ const runner = createCommandRunner();
 export const nodeName = 'node-a';
 export const healthPort = 10_256;
 export const metricsPort = 10_249;
-export const apiPods = ['a', 'b', 'c'] as const;
+const apiPods = ['a', 'b', 'c'] as const;
 
 /** A node with pods a, b and c and a client outside, on which the agent is told by an API server what there is. */
 export async function createAgentNode(backend: Backend): Promise<AgentNode> {
@@ -102,6 +102,22 @@ export class AgentNode {
     return api;
   }
 
+  /** From now on the cable to the API server loses every packet, both ways, and nobody is told; or no longer. */
+  async losePackets(areLost: boolean): Promise<void> {
+    for (const [chain, side] of [
+      ['INPUT', '-i'],
+      ['OUTPUT', '-o'],
+    ] as const) {
+      const rule = [areLost ? '-I' : '-D', chain, side, interfaceName, '-j', 'DROP'];
+      const { exitCode, stderr } = await runner.run({
+        file: this.faults.tool('IPv4'),
+        args: ['-w', '30', ...rule],
+        timeoutMs: 60_000,
+      });
+      if (exitCode !== 0) throw new Error(`no packets are lost: ${stderr}`);
+    }
+  }
+
   /** The Node as the API shows it, with other fields in place of some. */
   putNode(changes: Readonly<Record<string, unknown>> = {}): void {
     this.api.put({ ...nodeManifest(nodeName, this.node.addresses), ...changes });
@@ -120,19 +136,18 @@ export class AgentNode {
       this.api.remove('endpointslices', 'default', `${name}-${family}-0`);
   }
 
+  /** For `run`. */
   get flags(): readonly string[] {
+    return [...this.planFlags, `--metrics-bind-address=0.0.0.0:${metricsPort}`, '--iptables-sync-period=1s'];
+  }
+
+  get planFlags(): readonly string[] {
     return [
       `--kubeconfig=${this.kubeconfig}`,
       `--node-name=${nodeName}`,
       `--cluster-cidr=${Object.values(clusterCidrs).join(',')}`,
-      `--metrics-bind-address=0.0.0.0:${metricsPort}`,
-      '--iptables-sync-period=1s',
-      ...this.backendFlag,
+      `--iptables-backend=${this.faults.backend}`,
     ];
-  }
-
-  get backendFlag(): readonly string[] {
-    return [`--iptables-backend=${this.faults.backend}`];
   }
 
   /** Starts the program on the node and does not wait; `before` are words in front of it. */

@@ -4,6 +4,10 @@ import { join } from 'node:path';
 
 export interface CniResultWords {
   readonly pod: string;
+  /** Default: `default`. */
+  readonly namespace?: string;
+  /** Of the sandbox; default: one for each name of a pod. */
+  readonly containerId?: string;
   /** Default: the uid of the pod's manifest. */
   readonly uid?: string;
   readonly addresses: readonly string[];
@@ -36,8 +40,8 @@ export class CniResults {
   }
 
   /** What the runtime does when the pod's network is taken away. */
-  remove(pod: string): Promise<void> {
-    return rm(join(this.folder, 'results', fileOf({ pod, addresses: [] })));
+  remove(pod: string, containerId = containerOf(pod)): Promise<void> {
+    return rm(join(this.folder, 'results', fileOf({ pod, containerId })));
   }
 
   async dispose(): Promise<void> {
@@ -45,27 +49,37 @@ export class CniResults {
   }
 }
 
-function fileOf({ pod, interfaceName = 'eth0' }: CniResultWords): string {
-  return `cbr0-container-${pod}-${interfaceName}`;
+function fileOf({
+  pod,
+  containerId = containerOf(pod),
+  interfaceName = 'eth0',
+}: Omit<CniResultWords, 'addresses'>): string {
+  return `cbr0-${containerId}-${interfaceName}`;
+}
+
+function containerOf(pod: string): string {
+  return `container-${pod}`;
 }
 
 export function cniResultText({
   pod,
+  namespace = 'default',
+  containerId = containerOf(pod),
   uid = `uid-${pod}`,
   addresses,
   interfaceName = 'eth0',
 }: CniResultWords): string {
   return JSON.stringify({
     kind: 'cniCacheV1',
-    containerId: `container-${pod}`,
+    containerId,
     config: 'e30=',
     ifName: interfaceName,
     networkName: 'cbr0',
     cniArgs: [
       ['IgnoreUnknown', '1'],
-      ['K8S_POD_NAMESPACE', 'default'],
+      ['K8S_POD_NAMESPACE', namespace],
       ['K8S_POD_NAME', pod],
-      ['K8S_POD_INFRA_CONTAINER_ID', `container-${pod}`],
+      ['K8S_POD_INFRA_CONTAINER_ID', containerId],
       ['K8S_POD_UID', uid],
     ],
     capabilityArgs: { dns: {} },

@@ -2,7 +2,7 @@ import type { ProbeReport } from './agent/protocol.ts';
 import type { NetworkNamespace, RunningProbe } from './network-namespace.ts';
 import { targetOf } from './policy-lab.ts';
 
-const everyMs = 20;
+const defaultEveryMs = 20;
 /** A connection that gets through does so at once; one that is dropped is not waited for. */
 const forbiddenTimeoutMs = 300;
 /** Long enough for three SYNs. */
@@ -33,11 +33,14 @@ interface Running {
   readonly probe: RunningProbe;
 }
 
-/** Tries forbidden and allowed connections all the time, a new one every 20 ms on each path, until it is stopped. */
-export async function probePaths(paths: ProbedPaths): Promise<{ stop(): Promise<PathReport> }> {
+/** Tries forbidden and allowed connections all the time, a new one this often on each path, until it is stopped. */
+export async function probePaths(
+  paths: ProbedPaths,
+  everyMs = defaultEveryMs,
+): Promise<{ stop(): Promise<PathReport> }> {
   const probes = [
-    ...paths.forbidden.flatMap((path) => kinds.map((kind) => start(path, kind, true))),
-    ...paths.allowed.flatMap((path) => kinds.map((kind) => start(path, kind, false))),
+    ...paths.forbidden.flatMap((path) => kinds.map((kind) => start(path, kind, true, everyMs))),
+    ...paths.allowed.flatMap((path) => kinds.map((kind) => start(path, kind, false, everyMs))),
   ];
   const running = await Promise.all(probes);
   return { stop: () => report(running) };
@@ -47,6 +50,7 @@ async function start(
   [from, to]: Path,
   { family, protocol }: (typeof kinds)[number],
   isForbidden: boolean,
+  everyMs: number,
 ): Promise<Running> {
   const timeoutMs = isForbidden ? forbiddenTimeoutMs : protocol === 'udp' ? 1000 : allowedTimeoutMs;
   const probe = await from.startProbe({ ...targetOf(to, family, protocol), everyMs, timeoutMs });

@@ -42,7 +42,7 @@ export interface OpenFlow {
 export class NetworkNamespace {
   /** As the test knows it, and as it answers. */
   readonly name: string;
-  /** Below `/run/netns`. */
+  /** A name below `/run/netns`, or the path of such a file. */
   readonly namespace: string;
   readonly addresses: readonly string[];
   /** Runs commands inside. */

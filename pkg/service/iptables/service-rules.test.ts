@@ -97,6 +97,7 @@ describe('a node without Services', () => {
       -A KUBE-PROXY-FIREWALL -m set --match-set WEIR-4-FIREWALLED dst,dst -j DROP
       -A KUBE-SERVICES -m set --match-set WEIR-4-REJECT-INTERNAL dst,dst -j REJECT --reject-with icmp-port-unreachable
       -A KUBE-SERVICES -m set --match-set WEIR-4-DROP-INTERNAL dst,dst -j DROP
+      -A KUBE-SERVICES -s 127.0.0.0/8 -m conntrack --ctstate DNAT -j RETURN
     `);
     expect(kernel.tables.get('filter')?.builtins).toEqual(
       new Map([

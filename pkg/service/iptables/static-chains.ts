@@ -54,7 +54,10 @@ export function staticChains(options: StaticRulesOptions): readonly StaticChain[
     {
       table: 'filter',
       name: chains.services,
-      rules: refusals(options, [], sets.rejectInternal, sets.dropInternal),
+      rules: [
+        refusals(options, [], sets.rejectInternal, sets.dropInternal),
+        ...(options.localhostNodePorts ? [printRule(localhostAccepted)] : []),
+      ].join('\n'),
     },
     {
       table: 'filter',
@@ -139,17 +142,36 @@ function postrouting({ masqueradeMark: mark, sets }: StaticRulesOptions): string
   );
 }
 
+const invalidDrop: Rule = {
+  matches: [{ kind: 'conntrack-state', states: ['INVALID'] }],
+  target: { kind: 'drop' },
+};
+
+/**
+ * Only counts: a new connection that left loopback for a Service's endpoint was meant for a node port of localhost, which
+ * nothing but this iptables mode offers.
+ */
+const localhostAccepted: Rule = {
+  matches: [
+    { kind: 'source', cidr: '127.0.0.0/8' },
+    { kind: 'conntrack-state', states: ['DNAT'] },
+  ],
+  target: { kind: 'return' },
+};
+
+/** Rules of the filter table whose packets are metrics of kube-proxy, which has them counted by nfacct. */
+export const countedRules = {
+  invalidDropped: { chain: chains.forward, rule: printRule(invalidDrop) },
+  localhostAccepted: { chain: chains.services, rule: printRule(localhostAccepted) },
+} as const;
+
 /**
  * INVALID packets escape address translation and would reach clients with the pod's address, which then reset the
  * connection (kubernetes/kubernetes#74839).
  */
 function forward({ masqueradeMark: mark, sets, tcpBeLiberal }: StaticRulesOptions): string {
-  const invalid: Rule = {
-    matches: [{ kind: 'conntrack-state', states: ['INVALID'] }],
-    target: { kind: 'drop' },
-  };
   return lines(
-    tcpBeLiberal ? undefined : invalid,
+    tcpBeLiberal ? undefined : invalidDrop,
     {
       matches: [comment('kubernetes forwarding rules'), { kind: 'mark', value: mark, mask: mark }],
       target: { kind: 'accept' },

@@ -593,6 +593,49 @@ test('does not list without a pause when every resourceVersion is too old at onc
   await world.source.stop();
 });
 
+test('lists at once, without a word, after each of several restarts of the API server', async () => {
+  const world = sourceWorld({ watchList: 'refused' });
+  world.api.put(wirePod('a', '10.1.0.1'));
+  await world.start();
+  const said = world.log.lines.length;
+  for (const restart of [1, 2, 3]) {
+    await world.clock.advance(20_000);
+    // Nothing was heard of pods since the list.
+    for (const watch of world.api.watches) watch.disturb({ effect: 'reset' });
+    world.api.put(wirePod('a', `10.1.0.${restart + 1}`));
+    world.api.compact('pods');
+    // The third pause before a broken watch begins anew is 1.6 · 2² s, and up to half of that more.
+    await world.clock.advance(10_000);
+    expect(world.told.objects.get('Pod shop/a')).toMatchObject({
+      addresses: [{ ip: `10.1.0.${restart + 1}` }],
+    });
+  }
+  const aloud = world.log.lines.slice(said).filter((line) => !line.startsWith('DEBUG'));
+  expect(aloud).toEqual([]);
+  await world.source.stop();
+});
+
+test.each([
+  [1, []],
+  [2, [expect.stringMatching(/^WARN the ServiceAccount may not watch pods: /)]],
+] as const)('warns of a right that it had before from the second refusal on: %i', async (times, said) => {
+  const world = sourceWorld({ watchList: 'refused' });
+  await world.start();
+  let refusals = 0;
+  world.api.refuse = ({ verb, resource }) => {
+    if (verb !== 'WATCH' || resource !== 'pods' || refusals === times) return undefined;
+    refusals += 1;
+    return status(403, 'Forbidden');
+  };
+  const before = world.log.lines.length;
+  for (const watch of world.api.watches) watch.disturb({ effect: 'reset' });
+  await world.clock.advance(20_000);
+  expect(refusals).toBe(times);
+  const aloud = world.log.lines.slice(before).filter((line) => line.startsWith('WARN'));
+  expect(aloud).toEqual(said);
+  await world.source.stop();
+});
+
 test('goes on when a handler throws', async () => {
   const world = sourceWorld();
   const upsert = world.told.upsert.bind(world.told);

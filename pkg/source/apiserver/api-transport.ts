@@ -46,7 +46,7 @@ const methods: Readonly<Record<ApiVerb, 'GET' | 'POST' | 'PATCH'>> = {
  */
 export async function createApiClient(options: ApiClientOptions): Promise<ApiServerClient> {
   const credentials = await Credentials.load(options, options.clock);
-  return new Transport(options, credentials, new ConnectionPool(await import('undici')));
+  return new Transport(options, credentials, new ConnectionPool(await import('./undici.ts')));
 }
 
 class Transport implements ApiServerClient {

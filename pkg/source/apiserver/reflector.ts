@@ -40,6 +40,8 @@ const idleMs = 165_000;
 const shortMs = 1000;
 /** Without a failure for this long, the next one counts as the first. */
 const healthyMs = 120_000;
+/** A watch that was open for so long had begun where it should. */
+const lastedMs = 10_000;
 /** As client-go: 0.8 s, doubled up to 30 s; with a jitter of 1.0, but never longer than 30 s. */
 const backoffOptions = { initialMs: 1600, maxMs: 30_000, jitter: 0.5 } as const;
 const doubtsBeforeRelist = 3;
@@ -68,8 +70,10 @@ export class Reflector {
   #openedAt: number | undefined;
   #events = 0;
   #doubts = 0;
-  /** The resourceVersion was too old, and nothing has been heard since. */
+  /** The resourceVersion was too old, and no watch has done its work since. */
   #expired = false;
+  /** The last answer was that this kind may not be read. */
+  #refused = false;
   /** When the wait after the last failure was over. */
   #retriedAt = 0;
 
@@ -151,6 +155,7 @@ export class Reflector {
   ): Promise<WatchEnd> {
     const { resource, clock, observer, epochMs } = this.#options;
     this.#openedAt = clock.now();
+    this.#refused = false;
     observer.watchStarted(resource.kind, this.#watchReason);
     if (this.#resourceVersion === undefined) this.#known.beginList();
     for await (const batch of watchEvents(stream.chunks, resource.plural)) {
@@ -256,6 +261,7 @@ export class Reflector {
       return absentRetryMs * (1 + random());
     }
     if (this.#mustRelist(failure)) this.#resourceVersion = undefined;
+    if (this.#openFor() >= lastedMs) this.#expired = false;
     const isFirstExpiry = reason === 'expired' && !this.#expired;
     this.#expired ||= reason === 'expired';
     if (isFirstExpiry) return 0;
@@ -270,12 +276,17 @@ export class Reflector {
     return this.#backoff.next();
   }
 
-  /** A watch breaks now and then; that is worth a warning when the next does not begin. */
+  /**
+   * A watch breaks now and then; that is worth a warning when the next does not begin. An API server that has just started
+   * refuses everybody until it has read the roles, so once is no more than a break either.
+   */
   #report(failure: Failure, retryInMs: number): void {
     const { resource, log } = this.#options;
+    const isFirstRefusal = failure.reason === 'forbidden' && !this.#refused;
+    this.#refused = failure.reason === 'forbidden';
     const verb = this.#mustList && this.#resourceVersion === undefined ? 'list' : 'watch';
-    if (this.#openedAt !== undefined && this.#synced && failure.recovery === 'resume')
-      log.broke(resource, failure, retryInMs);
+    const isBreak = this.#openedAt !== undefined || isFirstRefusal;
+    if (isBreak && this.#synced && failure.recovery === 'resume') log.broke(resource, failure, retryInMs);
     else log.failed(resource, failure, { verb, isMissing: !this.#synced, retryInMs });
   }
 
