@@ -28,6 +28,28 @@ export default defineConfig({
           globalSetup: ['test/support/require-capabilities.ts'],
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'own',
+          include: ['test/e2e/own/**/*.test.ts'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+          setupFiles: ['test/e2e/own/support/lab-of-this-file.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'differential',
+          include: ['test/e2e/differential/**/*.test.ts'],
+          pool: 'forks',
+          hookTimeout: 120_000,
+          globalSetup: ['test/support/require-capabilities.ts'],
+        },
+      },
     ],
   },
 });

@@ -10,7 +10,7 @@ const usage = `npm run lab -- up|down|status|exec
 
 A Kubernetes cluster on this machine: the real control plane, and nodes that are network namespaces. Needs root and Go.
   up                     starts it, and says how to reach it
-    --nodes N            how many nodes (default: 2)
+    --nodes N            how many nodes, in three zones by turns (default: 3)
     --proxy NAME         who programs Services: ${proxies.join(', ')} (default: weir)
     --backend NAME       kind of iptables: ${backends.join(', ')} (default: auto)
   down                   takes it away, with every process in it
@@ -69,7 +69,7 @@ async function main(words: readonly string[]): Promise<number> {
     args: [...words],
     allowPositionals: true,
     options: {
-      nodes: { type: 'string', default: '2' },
+      nodes: { type: 'string', default: '3' },
       proxy: { type: 'string', default: 'weir' },
       backend: { type: 'string', default: 'auto' },
       help: { type: 'boolean', short: 'h', default: false },

@@ -84,6 +84,23 @@ test('takes it well when a connection has ended by itself in the meantime', asyn
   expect(await deleteFlows(fakeCommandRunner({ conntrack: deleted(0) }), [ping])).toBe(0);
 });
 
+test('goes on behind a connection that ended while the tool was deleting', async () => {
+  const stderr = "conntrack v1.4.7 (conntrack-tools): Operation failed: such conntrack doesn't exist\n";
+  const brokenOff: FakeProgram = () => ({ exitCode: 1, stderr });
+  let runs = 0;
+  const commands = fakeCommandRunner({
+    conntrack: (command, index) => {
+      runs += 1;
+      return (runs < 3 ? brokenOff : deleted(7))(command, index);
+    },
+  });
+  expect(await deleteFlows(commands, [ping])).toBe(7);
+  expect(runs).toBe(3);
+  const always = fakeCommandRunner({ conntrack: brokenOff });
+  await expect(deleteFlows(always, [ping])).rejects.toMatchObject({ code: 'WEIR_CONNTRACK_FAILED' });
+  expect(always.lines).toHaveLength(10);
+});
+
 test('never deletes without an address, which would be every connection of the node', async () => {
   const commands = fakeCommandRunner({ conntrack: deleted(9) });
   const error: unknown = await deleteFlows(commands, [

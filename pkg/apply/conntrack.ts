@@ -21,6 +21,12 @@ const timeoutMs = 60_000;
 const linesAtOnce = 5000;
 /** Each process walks the whole table in the kernel, so more of them only take the node's processors away from others. */
 const deletesAtOnce = 4;
+/**
+ * A connection ended by itself after the tool had seen it. The tool breaks off there (conntrack-tools 1.4.7), does not say how
+ * many it had deleted, and leaves those behind it; every further walk has fewer before it.
+ */
+const goneMeanwhile = "such conntrack doesn't exist";
+const mostAttempts = 10;
 
 /**
  * The tracked connections of one family in which any of these addresses has a part, on either side of a translation. Zones
@@ -101,11 +107,14 @@ async function deleteMatch(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const args = deleteArguments(match);
-  const result = await commands.run({ file: 'conntrack', args, timeoutMs }, signal);
-  // The tool ends with 1 where it found nothing to delete.
-  const deleted = /\b(\d+) flow entries have been deleted/.exec(result.stderr)?.[1];
-  if (deleted === undefined || result.timedOut) throw conntrackError(args, result);
-  return Number(deleted);
+  for (let attempt = 1; ; attempt += 1) {
+    const result = await commands.run({ file: 'conntrack', args, timeoutMs }, signal);
+    // The tool ends with 1 where it found nothing to delete.
+    const deleted = /\b(\d+) flow entries have been deleted/.exec(result.stderr)?.[1];
+    if (deleted !== undefined && !result.timedOut) return Number(deleted);
+    if (!result.stderr.includes(goneMeanwhile) || attempt === mostAttempts)
+      throw conntrackError(args, result);
+  }
 }
 
 function deleteArguments({ family, protocol, original = {}, reply = {} }: FlowMatch): readonly string[] {

@@ -1,3 +1,5 @@
+import type { NotRun } from './suites.ts';
+
 /** The parts of ginkgo's JSON report that count here. */
 export interface SpecReport {
   readonly ContainerHierarchyTexts: readonly string[] | null;
@@ -26,7 +28,7 @@ export interface SpecResult {
   readonly name: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
   readonly seconds: number;
-  /** First line of what went wrong, or why it was skipped. */
+  /** First line of what went wrong, or why it was not run. */
   readonly message: string;
 }
 
@@ -42,45 +44,52 @@ export function specsOf(reports: readonly SuiteReport[]): readonly SpecReport[] 
 }
 
 /**
- * The outcome of each spec that was to run. One that the report does not know has failed: it vanished, or the run ended
- * before it.
+ * The outcome of each spec of a suite: `notRun` says which were left out on purpose, and why. One that the report does not know
+ * has failed, for it vanished or the run ended before it; and so has one that skipped itself, for nobody knew that it would.
  */
-export function resultsOf(reports: readonly SuiteReport[], names: readonly string[]): readonly SpecResult[] {
-  const byName = new Map(specsOf(reports).map((spec) => [specName(spec), spec]));
+export function resultsOf(
+  reports: readonly SuiteReport[],
+  names: readonly string[],
+  notRun: readonly NotRun[],
+): readonly SpecResult[] {
+  const byName = new Map(
+    specsOf(reports)
+      .filter(wasSelected)
+      .map((spec) => [specName(spec), spec]),
+  );
+  const reasons = new Map(notRun.map(({ name, reason }) => [name, reason]));
   return names.map((name) => {
+    const reason = reasons.get(name);
+    if (reason !== undefined) return { name, outcome: 'skipped', seconds: 0, message: reason };
     const spec = byName.get(name);
     if (spec === undefined) return { name, outcome: 'failed', seconds: 0, message: 'was not run' };
-    const outcome = spec.State === 'passed' || spec.State === 'skipped' ? spec.State : 'failed';
-    const message = (spec.Failure?.Message ?? '').split('\n')[0] ?? '';
-    return { name, outcome, seconds: Math.round(spec.RunTime / 1e9), message: message.slice(0, 200) };
+    const said = (spec.Failure?.Message ?? '').split('\n')[0]?.slice(0, 200) ?? '';
+    return {
+      name,
+      outcome: spec.State === 'passed' ? 'passed' : 'failed',
+      seconds: Math.round(spec.RunTime / 1e9),
+      message: spec.State === 'skipped' ? `skipped itself: ${said}` : said,
+    };
   });
 }
 
-/** A table in Markdown: failures first, then what was skipped, each by name. */
-export function table(results: readonly SpecResult[]): string {
-  const rank = { failed: 0, skipped: 1, passed: 2 } as const;
-  const rows = results
-    .toSorted((one, other) => rank[one.outcome] - rank[other.outcome] || (one.name < other.name ? -1 : 1))
-    .map(({ name, outcome, seconds, message }) =>
-      [outcome, `${seconds} s`, name, message].map(cell).join(' | '),
-    );
-  return [
-    '| outcome | time | spec | why |',
-    '| --- | --- | --- | --- |',
-    ...rows.map((row) => `| ${row} |`),
-  ].join('\n');
+/** A report names all specs that there are; those that were not asked for look like skipped ones without a reason. */
+function wasSelected({ State, Failure }: SpecReport): boolean {
+  return State !== 'skipped' || (Failure?.Message ?? '') !== '';
 }
 
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|');
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
 }
 
-/** A document in Markdown with this section in it: in the place of the one of this title, else behind all others. */
-export function withSection(document: string, title: string, body: string): string {
-  const heading = `## ${title}\n`;
-  const section = `${heading}\n${body}\n`;
-  const start = `\n${document}`.indexOf(`\n${heading}`);
-  if (start === -1) return `${document.trimEnd()}\n\n${section}`;
-  const next = document.indexOf('\n## ', start + heading.length);
-  return document.slice(0, start) + section + (next === -1 ? '' : document.slice(next));
+export function countsOf(results: readonly SpecResult[]): Counts {
+  const count = (outcome: SpecResult['outcome']): number =>
+    results.filter((result) => result.outcome === outcome).length;
+  return { passed: count('passed'), failed: count('failed'), skipped: count('skipped') };
+}
+
+export function countsLine({ passed, failed, skipped }: Counts): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }

@@ -1,25 +1,49 @@
+import type { Machine } from './machine.ts';
+
 /** Why a spec is not run. A pattern is part of its full name. */
 export interface Exclusion {
   readonly pattern: RegExp;
   readonly reason: string;
 }
 
+/** Specs that count as skipped, and not as failed, where the machine lacks something. */
+export interface Limit extends Exclusion {
+  readonly needs: keyof Machine;
+}
+
 /** Some of upstream's specs, told apart by name. */
 export interface Suite {
   readonly name: string;
   readonly include: RegExp;
+  /** Never run, wherever. */
   readonly exclusions: readonly Exclusion[];
-  /** At a time; what they wait for is mostly time, not the processor. */
+  /** All that may be skipped: a spec that upstream skips by itself has failed. */
+  readonly limits: readonly Limit[];
+  /** Each spec belongs to the first that its name matches. They run one after the other, each in a lab of its own. */
+  readonly parts: readonly Part[];
+}
+
+export interface Part {
+  readonly pattern: RegExp;
+  readonly nodes: number;
+  /** Each spec belongs to the first that its name matches. They run side by side. */
+  readonly groups: readonly Group[];
+}
+
+export interface Group {
+  readonly pattern: RegExp;
+  /** How many specs run at a time. What they wait for is mostly time, not the processor. */
   readonly processes: number;
 }
 
-const cloud: readonly Exclusion[] = [
+const all = /^/u;
+
+const limits: readonly Limit[] = [
   {
-    pattern: /\[Feature:LoadBalancer\]|LoadBalancers|\[Feature:.*[Ii]ngress/u,
-    reason: 'needs a cloud provider',
+    pattern: /\[Feature:SCTPConnectivity\]/u,
+    needs: 'sctp',
+    reason: 'the kernel of this machine has no SCTP sockets',
   },
-  { pattern: /\[Feature:SCTPConnectivity\]|SCTP/u, reason: 'needs SCTP sockets, which this kernel may lack' },
-  { pattern: /\[Disruptive\]/u, reason: 'restarts parts of a node that the lab does not have' },
 ];
 
 const services: Suite = {
@@ -27,47 +51,88 @@ const services: Suite = {
   include:
     /\[sig-network\] (Services|Networking|Conntrack|Traffic Distribution|EndpointSlice|EndpointSliceMirroring|DNS|.*[Dd]ual.?[Ss]tack|HostPort|Proxy|Endpoints|ClusterDns|KubeProxy|Service endpoints|IngressClass|CVE)/u,
   exclusions: [
-    ...cloud,
+    { pattern: /\[Feature:LoadBalancer\]|LoadBalancers|\[Provider:GCE\]/u, reason: 'needs a cloud provider' },
+    {
+      pattern: /\[Feature:Ingress\]/u,
+      reason: 'is about a default of the API server, which the proxy never sees',
+    },
+    {
+      pattern: /SCTP.*\[Serial\]/u,
+      reason: 'asks by SSH whether the node has loaded a module of the kernel, and the lab has no SSH',
+    },
+    { pattern: /\[Disruptive\]/u, reason: 'restarts parts of a node by SSH, which the lab does not have' },
     {
       pattern: /stubDomain|Forward (PTR|external)/u,
       reason: 'needs a DNS of its own beside that of the cluster',
     },
-    { pattern: /\[Provider:GCE\]/u, reason: 'needs a cloud provider' },
     { pattern: /provider? Internet connection/u, reason: 'the lab has no way out' },
-    { pattern: /proxy logs on node/u, reason: 'the virtual kubelet keeps no logs of the node' },
     { pattern: /IPerf2/u, reason: 'measures speed with a program that the lab has not' },
   ],
-  processes: 6,
+  limits,
+  parts: [
+    // Two nodes in each of three zones; others make their pods on every node, and so are better off with few.
+    { pattern: /Traffic Distribution/u, nodes: 6, groups: [{ pattern: all, processes: 6 }] },
+    {
+      pattern: all,
+      nodes: 3,
+      groups: [
+        // These wait for minutes: they begin at once, so that they do not keep the end waiting.
+        { pattern: /session affinity timeout|should update (endpoints|nodePort)/u, processes: 4 },
+        { pattern: all, processes: 6 },
+      ],
+    },
+  ],
 };
 
 const netpol: Suite = {
   name: 'netpol',
   include: /\[sig-network\] (Netpol|NetworkPolicy)/u,
-  exclusions: [
-    { pattern: /\[Feature:SCTPConnectivity\]/u, reason: 'needs SCTP sockets, which this kernel may lack' },
-    { pattern: /Netpol API/u, reason: 'asks the API server only' },
-  ],
-  processes: 4,
+  exclusions: [{ pattern: /Netpol API/u, reason: 'asks the API server only' }],
+  limits,
+  parts: [{ pattern: all, nodes: 3, groups: [{ pattern: all, processes: 6 }] }],
 };
 
 export const suites: readonly Suite[] = [netpol, services];
 
-/** What of all specs a suite runs, and what not and why. Sorted by name. */
+/** A spec that does not run, and why. */
+export interface NotRun {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** What of all specs belongs to a suite, and what of the rest was left out and why. Sorted by name. */
 export function select(
   suite: Suite,
   names: readonly string[],
-): {
-  readonly selected: readonly string[];
-  readonly excluded: readonly { readonly name: string; readonly reason: string }[];
-} {
+): { readonly selected: readonly string[]; readonly excluded: readonly NotRun[] } {
   const included = [...new Set(names)].filter((name) => suite.include.test(name)).toSorted();
-  const reasonOf = (name: string): string | undefined =>
-    suite.exclusions.find(({ pattern }) => pattern.test(name))?.reason;
-  return {
-    selected: included.filter((name) => reasonOf(name) === undefined),
-    excluded: included.flatMap((name) => {
-      const reason = reasonOf(name);
-      return reason === undefined ? [] : [{ name, reason }];
-    }),
-  };
+  const excluded = reasons(included, suite.exclusions);
+  const out = new Set(excluded.map(({ name }) => name));
+  return { selected: included.filter((name) => !out.has(name)), excluded };
+}
+
+/** Which of a suite's specs this machine cannot run. */
+export function limited(suite: Suite, names: readonly string[], machine: Machine): readonly NotRun[] {
+  return reasons(
+    names,
+    suite.limits.filter(({ needs }) => !machine[needs]),
+  );
+}
+
+/** The names that belong to each of these patterns, in their order: each to the first that it matches. */
+export function dealOut<Item extends { readonly pattern: RegExp }>(
+  items: readonly Item[],
+  names: readonly string[],
+): readonly (Item & { readonly names: readonly string[] })[] {
+  const firstOf = (name: string): Item | undefined => items.find(({ pattern }) => pattern.test(name));
+  return items
+    .map((item) => ({ ...item, names: names.filter((name) => firstOf(name) === item) }))
+    .filter((item) => item.names.length > 0);
+}
+
+function reasons(names: readonly string[], exclusions: readonly Exclusion[]): readonly NotRun[] {
+  return names.flatMap((name) => {
+    const reason = exclusions.find(({ pattern }) => pattern.test(name))?.reason;
+    return reason === undefined ? [] : [{ name, reason }];
+  });
 }

@@ -17,11 +17,13 @@ import { makeImageLayer } from './image-layer.ts';
 import { markBackend, toolFolder } from './iptables-backend.ts';
 import { kubelet, kubeProxy } from './node-programs.ts';
 import { type RunningProgram, startProgram } from './program.ts';
+import { serveProgramSocket } from './program-socket.ts';
 import { relay } from './relay.ts';
 import {
   allPodCidrs,
   apiPort,
   apiServiceAddresses,
+  type LabMachine,
   type LabNode,
   type LabSettings,
   labFiles,
@@ -34,10 +36,11 @@ export interface ClusterPlan {
   readonly programs: string;
   readonly controlPlane: string;
   readonly address: string;
+  readonly outside: LabMachine;
   readonly nodes: readonly LabNode[];
 }
 
-const readyTimeoutMs = 120_000;
+const readyTimeoutMs = 240_000;
 
 async function main(plan: ClusterPlan): Promise<void> {
   await mkdir(runFolder, { recursive: true });
@@ -112,7 +115,9 @@ async function main(plan: ClusterPlan): Promise<void> {
   await kubectl(plan.programs, admin, ['apply', '-f', join(manifests, 'coredns.yaml')]);
   // Without a proxy its pods do not even reach the API server.
   if (proxy !== 'none') await dnsReady(api, all);
-  console.log(JSON.stringify({ controlPlane: plan.controlPlane, nodes: plan.nodes }));
+  const { controlPlane, outside, nodes } = plan;
+  await serveProgramSocket(labFiles.programSocket, all);
+  console.log(JSON.stringify({ controlPlane, outside, nodes }));
   throw new Error(await Promise.race(all.map((program) => program.ended)));
 }
 

@@ -1,4 +1,4 @@
-import { copyFile, glob, link, mkdir, symlink } from 'node:fs/promises';
+import { chmod, copyFile, glob, link, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClusterSecrets } from './certificates.ts';
 import { runFolder } from './settings.ts';
@@ -20,14 +20,24 @@ export async function makeImageLayer(
   // agnhost's image has a certificate that nobody checks.
   await copyFile(secrets.serverCertificate, join(layer, 'localhost.crt'));
   await copyFile(secrets.serverKey, join(layer, 'localhost.key'));
-  // A copy: what is built while the lab runs is none of its business.
-  await mkdir(join(layer, 'opt/weir'), { recursive: true });
-  const bundle = new URL('../../dist/', import.meta.url).pathname;
-  for await (const name of glob('weir.js*', { cwd: bundle, exclude: (name) => name.endsWith('.map') })) {
-    await copyFile(join(bundle, name), join(layer, 'opt/weir', name));
-  }
+  await mkdir(join(layer, 'usr/local/bin'), { recursive: true });
+  await copyFile(join(programs, 'kube-proxy'), join(layer, 'usr/local/bin/kube-proxy'));
+  await copyWeir(join(layer, 'usr/local'));
   // The machine's own is absolute as a rule, and would lead mounts out of the container.
   await mkdir(join(layer, 'var'));
   await symlink('../run', join(layer, 'var/run'));
   return layer;
+}
+
+/** As in Weir's own image. A copy: what is built while the lab runs is none of its business. */
+async function copyWeir(prefix: string): Promise<void> {
+  const folder = join(prefix, 'lib/weir');
+  await mkdir(folder, { recursive: true });
+  const bundle = new URL('../../dist/', import.meta.url).pathname;
+  for await (const name of glob('weir.js*', { cwd: bundle, exclude: (name) => name.endsWith('.map') })) {
+    await copyFile(join(bundle, name), join(folder, name));
+  }
+  await chmod(join(folder, 'weir.js'), 0o755);
+  await writeFile(join(folder, 'package.json'), '{"type":"module"}\n');
+  await symlink('../lib/weir/weir.js', join(prefix, 'bin/weir'));
 }

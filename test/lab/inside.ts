@@ -15,11 +15,13 @@ const world = await createWorld({
   clients: ['control-plane', 'outside'],
 });
 const controlPlane = world.client('control-plane');
+const outside = world.client('outside');
 const plan: ClusterPlan = {
   settings,
   programs,
   controlPlane: controlPlane.namespace,
   address: controlPlane.address('IPv4'),
+  outside: { namespace: outside.namespace, addresses: outside.addresses },
   nodes: names.map((name) => {
     const { namespace, addresses } = world.nodeNamed(name);
     return { name, namespace, addresses, podCidrs: world.podCidrs(name) };

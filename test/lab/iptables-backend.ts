@@ -17,7 +17,7 @@ export async function markBackend(node: LabNode, backend: Backend): Promise<void
 
 /** A folder for the front of PATH, in which `iptables` is of that kind; for programs that ask for nothing else. */
 export async function toolFolder(backend: Backend): Promise<string> {
-  const folder = join(runFolder, 'iptables');
+  const folder = join(runFolder, `iptables-${backend}`);
   await mkdir(folder, { recursive: true });
   if (backend === 'auto') return folder;
   for (const family of families) {

@@ -10,7 +10,8 @@ import { kubeconfig } from './certificates.ts';
 import { relay } from './relay.ts';
 import { type LabState, labFiles, labFolder } from './settings.ts';
 
-const [settingsText = '{}', programs = ''] = process.argv.slice(2);
+const [settingsText = '{}', programs = '', lifetime = 'untilStopped'] = process.argv.slice(2);
+type ToldByLab = Pick<LabState, 'controlPlane' | 'outside' | 'nodes'>;
 
 async function main(): Promise<number> {
   const sandbox = await findSandbox();
@@ -21,23 +22,23 @@ async function main(): Promise<number> {
   const child = spawn(invocation.file, invocation.args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const stop = (): void => void child.kill('SIGKILL');
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, stop);
+  // The caller holds the other end, and its own end closes it, even when it is killed.
+  if (lifetime === 'untilExit') process.stdin.once('end', stop).resume();
   const exited = new Promise<number>((resolve) => {
     child.once('error', () => resolve(1));
     child.once('exit', (code) => resolve(code ?? 0));
   });
   createInterface({ input: child.stdout }).once('line', (line) => {
-    announce(JSON.parse(line) as Pick<LabState, 'controlPlane' | 'nodes'>, child.pid ?? 0).catch(
-      (error: unknown) => {
-        console.error(error);
-        stop();
-      },
-    );
+    announce(JSON.parse(line) as ToldByLab, child.pid ?? 0).catch((error: unknown) => {
+      console.error(error);
+      stop();
+    });
   });
   return exited;
 }
 
 /** The state file is the sign that the lab is up, so it comes last and at once. */
-async function announce(inside: Pick<LabState, 'controlPlane' | 'nodes'>, sandboxPid: number): Promise<void> {
+async function announce(inside: ToldByLab, sandboxPid: number): Promise<void> {
   const server = await relay(0, { path: labFiles.apiSocket });
   const { port } = server.address() as AddressInfo;
   const admin = JSON.parse(await readFile(join(labFiles.secrets, 'admin.kubeconfig'), 'utf8')) as {

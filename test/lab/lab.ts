@@ -1,23 +1,31 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type LabSettings, type LabState, labFiles, labFolder } from './settings.ts';
 
 const startTimeoutMs = 300_000;
 
+/** How long a lab stays: until `stopLab`, or at most as long as the process that started it. */
+export type Lifetime = 'untilStopped' | 'untilExit';
+
 /** Starts a lab from upstream's programs. Resolves when all its nodes are ready; throws with its log when it fails. */
-export async function startLab(settings: LabSettings, programs: string): Promise<LabState> {
+export async function startLab(
+  settings: LabSettings,
+  programs: string,
+  lifetime: Lifetime = 'untilStopped',
+): Promise<LabState> {
   if ((await runningLab()) !== undefined) throw new Error('There is a lab already: npm run lab -- down');
   await mkdir(labFolder, { recursive: true, mode: 0o700 });
   // Beside the folder, which the keeper makes anew.
   const logPath = `${labFolder}.log`;
   const log = openSync(logPath, 'w', 0o600);
   const keeper = new URL('keeper.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [keeper, JSON.stringify(settings), programs], {
+  const child = spawn(process.execPath, [keeper, JSON.stringify(settings), programs, lifetime], {
     detached: true,
-    stdio: ['ignore', log, log],
+    stdio: [lifetime === 'untilExit' ? 'pipe' : 'ignore', log, log],
   });
   closeSync(log);
   const deadline = Date.now() + startTimeoutMs;
@@ -31,6 +39,7 @@ export async function startLab(settings: LabSettings, programs: string): Promise
     throw new Error(`The lab did not start. Its log:\n${await readFile(logPath, 'utf8')}`);
   }
   child.unref();
+  if (child.stdin instanceof Socket) child.stdin.unref();
   return state;
 }
 

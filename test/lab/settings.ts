@@ -36,10 +36,17 @@ export const labFiles = {
   secrets: join(labFolder, 'secrets'),
   /** Leads into the lab's network; sockets of this kind know no network namespaces. */
   apiSocket: join(labFolder, 'api.sock'),
+  /** For tests that stop programs of the lab and start them again. */
+  programSocket: join(labFolder, 'programs.sock'),
 } as const;
 
 /** Gone with the lab: its `/run` is a file system of its own, in memory. */
 export const runFolder = '/run/lab';
+
+/** Stands for the root of a node's file system, where that is the node's own. */
+export function nodeRoot(node: string): string {
+  return join(runFolder, 'nodes', node);
+}
 
 export const apiPort = 6443;
 export const kubeletPort = 10_250;
@@ -61,7 +68,14 @@ export interface LabState {
   readonly initPid: number;
   /** Network namespace of the control plane; what runs there sees nodes, pods and the API server. */
   readonly controlPlane: string;
+  readonly outside: LabMachine;
   readonly nodes: readonly LabNode[];
+}
+
+/** A machine that is no node. */
+export interface LabMachine {
+  readonly namespace: string;
+  readonly addresses: readonly string[];
 }
 
 export interface LabNode {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { startScript } from '../lab/kubelet/container-process.ts';
-import { environmentOf, expand, fieldOf, hostnameOf } from '../lab/kubelet/environment.ts';
+import { amountOf, environmentOf, expand, fieldOf, hostnameOf } from '../lab/kubelet/environment.ts';
 import { execStatus } from '../lab/kubelet/exec-session.ts';
 import { hostPortRules } from '../lab/kubelet/host-ports.ts';
 import { imageOf, wordsOf } from '../lab/kubelet/images.ts';
@@ -73,6 +73,14 @@ describe('environment', () => {
     const environment = environmentOf(pod(), { ...container, env }, status, node, none, apiServer);
     expect(environment['BOTH']).toBe('node-1/10.244.1.5,fd00::5');
     expect(environment['KUBERNETES_SERVICE_HOST']).toBe('10.96.0.1');
+  });
+
+  test.each([
+    ['5Mi', 5_242_880],
+    ['100m', 0.1],
+    ['2', 2],
+  ])('the quantity %s is %d', (quantity, amount) => {
+    expect(amountOf(quantity)).toBe(amount);
   });
 
   test('one label is its value, all are lines in order', () => {
@@ -215,6 +223,12 @@ describe('status', () => {
     ['Always', 0, 'Running'],
   ] as const)('with restart policy %s and exit code %i it is %s', (restartPolicy, exitCode, phase) => {
     expect(podStatus(facts(pod({ restartPolicy }), [status(ended(exitCode))])).phase).toBe(phase);
+  });
+
+  test('thrown out of the node it has failed, whatever its containers do, and says why', () => {
+    const evicted = { ...facts(pod(), [status(running, true)]), evicted: 'too big' };
+    expect(podStatus(evicted)).toMatchObject({ phase: 'Failed', reason: 'Evicted', message: 'too big' });
+    expect(podStatus(evicted).conditions?.find(({ type }) => type === 'Ready')?.status).toBe('False');
   });
 
   test('both addresses are told, the first as the pod’s own', () => {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { execa } from 'execa';
 import { namespacePrefix } from '../../support/in-namespace.ts';
 
 /** Everything a container is started from. */
@@ -52,6 +53,8 @@ const signalNumbers: Partial<Record<NodeJS.Signals, number>> = { SIGKILL: 9, SIG
  */
 export class ContainerProcess {
   readonly spec: ContainerSpec;
+  /** The script is done with the mounts, and about to become the container's own program. Never, where it fails before. */
+  readonly prepared: Promise<void>;
   readonly exited: Promise<Exit>;
   readonly #child: ChildProcess;
 
@@ -72,10 +75,20 @@ export class ContainerProcess {
     const script = ['sh', '-c', startScript(spec), 'sh', ...spec.words];
     this.#child = spawn(file, [...prefix, ...namespaces, ...script], {
       env: spec.environment,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, 'pipe'],
     });
     closeSync(log);
+    this.prepared = new Promise((resolve) => this.#child.stdio[3]?.once('data', () => resolve()));
     this.exited = this.#exit();
+  }
+
+  /** Size of the files that it made or changed, volumes aside. */
+  async writtenBytes(): Promise<number> {
+    const sizes = await execa('du', ['--summarize', '--bytes', join(this.spec.folder, 'upper')], {
+      reject: false,
+      stdin: 'ignore',
+    });
+    return Number.parseInt(sizes.stdout, 10) || 0;
   }
 
   /** Of the container's process 1, as the node counts; undefined when it has ended. */
@@ -173,6 +186,7 @@ export function startScript(spec: ContainerSpec): string {
     `mkdir -p "$(dirname ${root}${quoted(spec.terminationMessagePath)})"; : >${root}${quoted(spec.terminationMessagePath)}`,
     `mount --bind ${folder}/termination-log ${root}${quoted(spec.terminationMessagePath)}`,
     `mkdir -p ${root}${quoted(spec.workingDir)}`,
+    'echo prepared >&3; exec 3>&-',
     `exec chroot ${root} ${asUser(spec.user).join(' ')} sh -c 'cd "$0" && exec "$@"' ${quoted(spec.workingDir)} "$@"`,
   ].join('\n');
 }

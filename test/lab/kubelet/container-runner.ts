@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { ContainerProcess, type ContainerSpec } from './container-process.ts';
+import { amountOf } from './environment.ts';
 import type { Container, ContainerState, ContainerStatus, Probe, Terminated } from './pod.ts';
 import { type ProbeTarget, perform } from './probe.ts';
 
@@ -18,10 +19,17 @@ export interface RunnerContext {
   specOf(folder: string, logFile: string): Promise<ContainerSpec>;
   /** Something in `status` is new. */
   changed(): void;
+  /** It has written more than it may, which costs the whole pod its place on the node. */
+  exceeded(message: string): void;
 }
 
 const firstBackoffMs = 1000;
 const longestBackoffMs = 30_000;
+/**
+ * From the start of a program until it is said to run. The real kubelet learns of it a moment later, too, and tests without
+ * probes count on that: their servers must be listening by then.
+ */
+const settleMs = 300;
 
 /** A container of a pod through all its starts: hooks, probes, restarts, and the status that says so. */
 export class ContainerRunner {
@@ -135,15 +143,17 @@ export class ContainerRunner {
     this.#started = container.startupProbe === undefined;
     this.#ready = this.#started && container.readinessProbe === undefined;
     if (this.#stopping.signal.aborted) await process.signal('SIGKILL');
+    const settled = process.prepared.then(() => sleep(settleMs));
+    await Promise.race([settled, process.exited]);
     const over = new AbortController();
     if (container.lifecycle?.postStart !== undefined) {
       await perform(container.lifecycle.postStart, this.#target(), 60_000);
     }
     this.#set({ running: { startedAt } });
-    const probes = this.#probe(over.signal);
+    const watches = [this.#probe(over.signal), this.#watchSize(process, over.signal)];
     const exit = await process.exited;
     over.abort();
-    await probes;
+    await Promise.all(watches);
     this.#ready = false;
     this.#set({
       terminated: {
@@ -187,6 +197,21 @@ export class ContainerRunner {
       }),
     ];
     await Promise.all(loops);
+  }
+
+  /** Looks at what a container with a limit has written, until it is too much. */
+  async #watchSize(process: ContainerProcess, signal: AbortSignal): Promise<void> {
+    const limit = this.#context.container.resources?.limits?.['ephemeral-storage'];
+    if (limit === undefined) return;
+    while (!signal.aborted) {
+      if ((await process.writtenBytes()) > amountOf(limit)) {
+        this.#context.exceeded(
+          `Container ${this.name} exceeded its local ephemeral storage limit "${limit}". `,
+        );
+        return;
+      }
+      await sleep(1000, undefined, { signal }).catch(() => {});
+    }
   }
 
   async #restartProcess(): Promise<void> {

@@ -131,7 +131,8 @@ const units: Readonly<Record<string, number>> = {
   Gi: 2 ** 30,
 };
 
-function amountOf(quantity: string): number {
+/** A quantity as a plain number. */
+export function amountOf(quantity: string): number {
   const [, number = '0', unit = ''] = /^([\d.]+)(\D*)$/u.exec(quantity) ?? [];
   return Number(number) * (units[unit] ?? 1);
 }

@@ -13,14 +13,15 @@ const images: Readonly<Record<string, Image>> = {
   coredns: { entrypoint: ['/coredns'], command: [] },
   'distroless-iptables': { entrypoint: [], command: ['sh'] },
   'glibc-dns-testing': { entrypoint: [], command: ['sleep', 'infinity'] },
+  'kube-proxy': { entrypoint: [], command: ['/usr/local/bin/kube-proxy'] },
   // A web server that answers on port 80 is all that tests want of it.
   nginx: { entrypoint: [], command: ['/agnhost', 'netexec', '--http-port=80', '--udp-port=-1'] },
   pause: { entrypoint: ['/agnhost', 'pause'], command: [] },
   'regression-issue-74839': { entrypoint: ['/regression-issue-74839'], command: [] },
   weir: {
-    entrypoint: ['/opt/node', '/opt/weir/weir.js'],
+    entrypoint: ['/usr/local/bin/weir'],
     command: [],
-    files: { '/opt/node': process.execPath },
+    files: { '/usr/local/bin/node': process.execPath },
   },
 };
 

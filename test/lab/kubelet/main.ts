@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient, ApiError, type KubeObject } from '../api-client.ts';
-import { apiServiceAddresses, type Backend, type LabNode } from '../settings.ts';
+import { apiServiceAddresses, type Backend, type LabNode, nodeRoot } from '../settings.ts';
 import { timestamp } from './container-runner.ts';
 import { HostPorts } from './host-ports.ts';
 import { nodeCpus, nodeMemoryBytes, nodeObject, nodeStatus } from './node-object.ts';
@@ -32,7 +32,7 @@ async function main(plan: KubeletPlan): Promise<void> {
   const api = new ApiClient(plan.server, await readFile(plan.caFile, 'utf8'), plan.token);
   const context: NodeContext = {
     api,
-    networks: new PodNetworks(plan.node, plan.index),
+    networks: await PodNetworks.create(plan.node, plan.index, nodeRoot(plan.node.name)),
     hostPorts: new HostPorts(plan.backend),
     node: {
       name: plan.node.name,

@@ -15,7 +15,7 @@ export function nodeObject(node: LabNode, index: number): object {
         'kubernetes.io/os': 'linux',
         'kubernetes.io/arch': architecture(),
         'topology.kubernetes.io/region': 'lab',
-        'topology.kubernetes.io/zone': `zone-${(index % 2) + 1}`,
+        'topology.kubernetes.io/zone': `zone-${(index % 3) + 1}`,
       },
     },
     spec: { podCIDR: node.podCidrs[0], podCIDRs: node.podCidrs },

@@ -1,9 +1,13 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { execa } from 'execa';
 import { createCommandRunner, systemClock } from '../../../pkg/runtime/index.ts';
+import { CniResults } from '../../support/cni-results.ts';
 import { namespacePrefix } from '../../support/in-namespace.ts';
 import { linksReady } from '../../support/links-ready.ts';
 import { podLines, podLinesOnNode, sysctlScript, vethLine } from '../../support/world-commands.ts';
-import { podLink } from '../../support/world-layout.ts';
+import { type PodLink, podLink } from '../../support/world-layout.ts';
+import type { KubeObject } from '../api-client.ts';
 import type { LabNode } from '../settings.ts';
 
 /** A pod's place in the network. */
@@ -18,15 +22,27 @@ export interface PodNetwork {
 /** As many as a /24 has room for, less the first few. */
 const places = 240;
 
-/** The CNI plugin of a node: gives pods their namespaces and addresses, the longest unused first. */
+/**
+ * The container runtime and the CNI plugin of a node: gives pods their namespaces and addresses, the longest unused
+ * first, and notes them in the cache of results before anything runs in the pod.
+ */
 export class PodNetworks {
   readonly #node: LabNode;
   readonly #nodeIndex: number;
+  readonly #results: CniResults;
   readonly #free: number[] = Array.from({ length: places }, (_, place) => place);
 
-  constructor(node: LabNode, nodeIndex: number) {
+  private constructor(node: LabNode, nodeIndex: number, results: CniResults) {
     this.#node = node;
     this.#nodeIndex = nodeIndex;
+    this.#results = results;
+  }
+
+  /** `root` stands for the root of the node's file system. */
+  static async create(node: LabNode, nodeIndex: number, root: string): Promise<PodNetworks> {
+    const folder = join(root, 'var/lib/cni');
+    await mkdir(join(folder, 'results'), { recursive: true });
+    return new PodNetworks(node, nodeIndex, new CniResults(folder));
   }
 
   /** The node's own, for pods that share it. */
@@ -35,14 +51,41 @@ export class PodNetworks {
     return { namespace, addresses, release: async () => {} };
   }
 
+  /** Leaves nothing behind when it fails. */
   async add(
-    name: string,
+    { name, namespace: podNamespace = 'default', uid = '' }: KubeObject['metadata'],
     sysctls: readonly { readonly name: string; readonly value: string }[],
   ): Promise<PodNetwork> {
     const place = this.#free.shift();
     if (place === undefined) throw new Error(`${this.#node.name} has no address left`);
     const link = podLink({ name }, this.#node.podCidrs, this.#nodeIndex, place);
+    const { addresses } = link;
     const namespace = `${this.#node.name}-pod-${place}`;
+    try {
+      await this.#connect(namespace, link, sysctls);
+      await this.#results.add({ pod: name, namespace: podNamespace, uid, containerId: uid, addresses });
+    } catch (error) {
+      await removeNamespace(namespace).catch(() => undefined);
+      this.#free.push(place);
+      throw error;
+    }
+    return {
+      namespace,
+      addresses,
+      release: async () => {
+        await ip(this.#node.namespace, [`link delete ${link.nodeInterface}`]);
+        await removeNamespace(namespace);
+        await this.#results.remove(name, uid);
+        this.#free.push(place);
+      },
+    };
+  }
+
+  async #connect(
+    namespace: string,
+    link: PodLink,
+    sysctls: readonly { readonly name: string; readonly value: string }[],
+  ): Promise<void> {
     await ip(this.#node.namespace, [
       `netns add ${namespace}`,
       vethLine(
@@ -63,15 +106,6 @@ export class PodNetworks {
       shell(namespace, podSysctls).then(() => ip(namespace, podLines('routed', link, this.#node.podCidrs))),
     ]);
     await linksReady(createCommandRunner(), [namespace]);
-    return {
-      namespace,
-      addresses: link.addresses,
-      release: async () => {
-        await ip(this.#node.namespace, [`link delete ${link.nodeInterface}`]);
-        await removeNamespace(namespace);
-        this.#free.push(place);
-      },
-    };
   }
 }
 

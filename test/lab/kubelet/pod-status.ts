@@ -9,6 +9,8 @@ export interface PodFacts {
   readonly initialized: boolean;
   readonly initContainers: readonly ContainerStatus[];
   readonly containers: readonly ContainerStatus[];
+  /** Why the node threw it out, where it did. */
+  readonly evicted?: string | undefined;
   /** The time of day, for conditions that changed. */
   readonly now: string;
 }
@@ -20,6 +22,7 @@ export function podStatus(facts: PodFacts): PodStatus {
   const asIps = (list: readonly string[]): readonly { readonly ip: string }[] => list.map((ip) => ({ ip }));
   return {
     phase,
+    ...(facts.evicted === undefined ? {} : { reason: 'Evicted', message: facts.evicted }),
     conditions: conditionsOf(facts, phase),
     ...(hostAddresses[0] === undefined ? {} : { hostIP: hostAddresses[0] }),
     hostIPs: asIps(hostAddresses),
@@ -30,7 +33,8 @@ export function podStatus(facts: PodFacts): PodStatus {
   };
 }
 
-function phaseOf({ pod, initialized, initContainers, containers }: PodFacts): Phase {
+function phaseOf({ pod, initialized, initContainers, containers, evicted }: PodFacts): Phase {
+  if (evicted !== undefined) return 'Failed';
   const exitCodes = (list: readonly ContainerStatus[]): readonly number[] =>
     list.flatMap(({ state }) => ('terminated' in state ? [state.terminated.exitCode] : []));
   const policy = pod.spec.restartPolicy ?? 'Always';

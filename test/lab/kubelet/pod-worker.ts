@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type ApiClient, ApiError } from '../api-client.ts';
-import { apiPort, labFiles, runFolder } from '../settings.ts';
+import { apiPort, labFiles, nodeRoot, runFolder } from '../settings.ts';
 import type { ContainerSpec } from './container-process.ts';
 import { ContainerRunner, timestamp } from './container-runner.ts';
 import { environmentOf, expand, hostnameOf, type NodeFacts } from './environment.ts';
@@ -38,6 +38,7 @@ export class PodWorker {
   #network: PodNetwork | undefined;
   #hostPorts: readonly HostPortRule[] = [];
   #initialized = false;
+  #evicted: string | undefined;
   #stopped: Promise<void> | undefined;
   #written: PodStatus | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -74,16 +75,15 @@ export class PodWorker {
   }
 
   async #begin(): Promise<void> {
-    const { networks } = this.#context;
-    const { spec, metadata } = this.#pod;
-    this.#network =
-      spec.hostNetwork === true
-        ? networks.host
-        : await networks.add(metadata.name, spec.securityContext?.sysctls ?? []);
+    const { spec } = this.#pod;
+    this.#network = spec.hostNetwork === true ? this.#context.networks.host : await this.#joinNetwork();
+    if (this.#network === undefined) return;
     if (spec.hostNetwork !== true) {
       this.#hostPorts = hostPortRules(this.#pod, this.#network.addresses);
       await this.#context.hostPorts.add(this.#hostPorts);
     }
+    // Something is there when the node was restarted.
+    await rm(this.#folder, { recursive: true, force: true });
     await mkdir(this.#folder, { recursive: true });
     const volumes = await this.#prepareVolumes();
     const initRunners = (spec.initContainers ?? []).map((container) => this.#runner(container, volumes));
@@ -109,6 +109,20 @@ export class PodWorker {
     await Promise.all(this.#initRunners.map((runner) => runner.stop(2000)));
   }
 
+  /** Again and again, as the real kubelet does; undefined where the pod is to end before it has begun. */
+  async #joinNetwork(): Promise<PodNetwork | undefined> {
+    const { spec, metadata } = this.#pod;
+    while (!this.#isStopping()) {
+      try {
+        return await this.#context.networks.add(metadata, spec.securityContext?.sysctls ?? []);
+      } catch (error) {
+        this.#log('network', error);
+        await sleep(1000);
+      }
+    }
+    return undefined;
+  }
+
   /** Sources that are not there yet hold the pod back, as with the real kubelet. */
   async #prepareVolumes(): Promise<ReadonlyMap<string, string>> {
     const { api, node } = this.#context;
@@ -118,7 +132,7 @@ export class PodWorker {
       status: this.#status(),
       node,
       folder: this.#folder,
-      nodeRoot: join(runFolder, 'nodes', node.name),
+      nodeRoot: nodeRoot(node.name),
     };
     const volumes = new Map<string, string>();
     for (const volume of this.#pod.spec.volumes ?? []) {
@@ -145,6 +159,7 @@ export class PodWorker {
       address: this.#network?.addresses[0] ?? '127.0.0.1',
       specOf: (folder, logFile) => this.#specOf(container, volumes, folder, logFile),
       changed: () => this.#changed(),
+      exceeded: (message) => void this.#evict(message),
     });
   }
 
@@ -218,6 +233,13 @@ export class PodWorker {
     return environmentOf(this.#pod, container, this.#status(), node, { configMap, secret }, apiServer);
   }
 
+  /** Nothing runs any more; the object stays for people to see why. */
+  async #evict(message: string): Promise<void> {
+    this.#evicted = message;
+    await Promise.all([...this.#runners, ...this.#initRunners].map((runner) => runner.stop(0)));
+    this.#changed();
+  }
+
   async #end(graceSeconds: number): Promise<void> {
     await Promise.all(this.#runners.map((runner) => runner.stop(graceSeconds * 1000)));
     await Promise.all(this.#initRunners.map((runner) => runner.stop(graceSeconds * 1000)));
@@ -230,23 +252,31 @@ export class PodWorker {
     await this.#deleteObject();
   }
 
+  /** Tried until the API server has heard it: nobody else would, and the name would never be free again. */
   async #deleteObject(): Promise<void> {
     const { uid } = this.#pod.metadata;
-    try {
-      await this.#context.api.request('DELETE', this.#path(), {
-        gracePeriodSeconds: 0,
-        preconditions: { uid },
-      });
-    } catch (error) {
-      // Gone already, or another of this name is there: both are what was wanted.
-      if (!isOfAnotherPod(error)) throw error;
+    const options = { gracePeriodSeconds: 0, preconditions: { uid } };
+    for (;;) {
+      try {
+        await this.#context.api.request('DELETE', this.#path(), options);
+        return;
+      } catch (error) {
+        // Gone already, or another of this name is there: both are what was wanted.
+        if (isOfAnotherPod(error)) return;
+        this.#log('object', error);
+        await sleep(1000);
+      }
     }
   }
 
+  /** A status that could not be written is written a little later. */
   #changed(): void {
     this.#writing = this.#writing
       .then(() => this.#write())
-      .catch((error: unknown) => this.#log('status', error));
+      .catch((error: unknown) => {
+        this.#log('status', error);
+        setTimeout(() => this.#changed(), 1000);
+      });
   }
 
   /** Writes the status unless it says nothing new. */
@@ -276,6 +306,7 @@ export class PodWorker {
         this.#runners.length > 0
           ? this.#runners.map((runner) => runner.status)
           : this.#pod.spec.containers.map(({ name, image }) => notYet(name, image)),
+      evicted: this.#evicted,
       now: timestamp(),
     });
   }

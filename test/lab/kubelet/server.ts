@@ -1,8 +1,8 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readdir, readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { kubeletPort } from '../settings.ts';
+import { kubeletPort, labFiles } from '../settings.ts';
 import type { ContainerRunner } from './container-runner.ts';
 import { execProtocol, runExecSession } from './exec-session.ts';
 import type { PodWorker } from './pod-worker.ts';
@@ -67,6 +67,9 @@ async function answer(
     response.end(JSON.stringify({ apiVersion: 'v1', kind: 'PodList', metadata: {}, items }));
   } else if (url.pathname.startsWith('/containerLogs/') && runner !== undefined) {
     await sendLog(runner, url.searchParams, response);
+  } else if (url.pathname === '/logs/') {
+    const names = await readdir(labFiles.logs);
+    response.end(`${names.toSorted().join('\n')}\n`);
   } else {
     response.writeHead(404);
     response.end('not found\n');

@@ -1,0 +1,9 @@
+// Package challenge says what answers a server's challenge.
+package challenge
+
+import "context"
+
+type Provider interface {
+	Present(ctx context.Context, domain, token, keyAuth string) error
+	CleanUp(ctx context.Context, domain, token, keyAuth string) error
+}

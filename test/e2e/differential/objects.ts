@@ -1,0 +1,252 @@
+import type { Family } from '../../../pkg/net/index.ts';
+import type { Transport } from '../../support/agent/protocol.ts';
+import type { NetworkNamespace } from '../../support/network-namespace.ts';
+import { type Frontends, frontendsOf } from '../../support/service-manifests.ts';
+import { clusterCidrs, families, type PodName, podNodes } from '../../support/service-world.ts';
+import type { ClusterState, PortKind, RandomEndpoint, RandomService, Range } from './history.ts';
+
+/** A Service or EndpointSlice as the API server takes it. */
+export interface ApiObject {
+  readonly apiVersion: string;
+  readonly kind: 'Service' | 'EndpointSlice';
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  /** What the API server takes by a request of its own. */
+  readonly status?: unknown;
+  readonly [field: string]: unknown;
+}
+
+/** What the machines must tell of themselves. */
+export interface Machines {
+  readonly node: NetworkNamespace;
+  readonly outside: NetworkNamespace;
+  pod(name: PodName): NetworkNamespace;
+}
+
+interface Target {
+  readonly protocol: Transport;
+  readonly target: number;
+  /** Of the pods whose ports have other numbers. */
+  readonly otherTarget: number;
+}
+
+/** Where everybody listens, and where only some do. */
+const commonPort = 8080;
+export const rarePort = 8081;
+export const rarePods: readonly PodName[] = ['b', 'd'];
+
+export const targets: Readonly<Record<PortKind, Target>> = {
+  web: { protocol: 'tcp', target: commonPort, otherTarget: rarePort },
+  admin: { protocol: 'tcp', target: rarePort, otherTarget: commonPort },
+  dns: { protocol: 'udp', target: commonPort, otherTarget: rarePort },
+  assoc: { protocol: 'sctp', target: commonPort, otherTarget: commonPort },
+};
+
+export const namespace = 'default';
+const firstNumber = 100;
+const sharedNumber = 99;
+const markerNumber = 90;
+const conditions = {
+  ready: { ready: true, serving: true, terminating: false },
+  unsaid: {},
+  starting: { ready: false, serving: false, terminating: false },
+  ending: { ready: false, serving: true, terminating: true },
+  ended: { ready: false, serving: false, terminating: true },
+} as const;
+
+/** Addresses that are the Service's own, and those that it may share with others. */
+export function addressesOf(
+  place: number,
+  family: Family,
+): { readonly own: Frontends; readonly shared: Frontends } {
+  return { own: frontendsOf(firstNumber + place, family), shared: frontendsOf(sharedNumber, family) };
+}
+
+/** The Service's port: TCP, UDP and SCTP have one number, as those of a DNS server. */
+export function portOf(place: number, kind: PortKind, ownPorts: boolean): number {
+  return (ownPorts ? 1000 + 10 * place : 80) + offsetOf(kind);
+}
+
+/** In the range that the API server does not give to others. */
+export function nodePortOf(place: number, kind: PortKind): number {
+  return 30_000 + 4 * place + offsetOf(kind);
+}
+
+function offsetOf(kind: PortKind): number {
+  return kind === 'admin' ? 1 : 0;
+}
+
+export function objectsOf(state: ClusterState, machines: Machines): readonly ApiObject[] {
+  return state.flatMap((service, place) =>
+    service === undefined ? [] : [serviceOf(service, place, machines), ...slicesOf(service, place, machines)],
+  );
+}
+
+function serviceOf(random: RandomService, place: number, machines: Machines): ApiObject {
+  const { type, families } = random;
+  const metadata = {
+    name: `s${place}`,
+    namespace,
+    labels: random.otherProxy ? { 'service.kubernetes.io/service-proxy-name': 'another' } : {},
+  };
+  const common = { apiVersion: 'v1', kind: 'Service', metadata } as const;
+  const hasNodePorts = type === 'NodePort' || (type === 'LoadBalancer' && random.loadBalancerNodePorts);
+  const ports = random.ports.map((kind) => ({
+    name: kind,
+    protocol: targets[kind].protocol.toUpperCase(),
+    port: portOf(place, kind, random.ownPorts),
+    targetPort: kind,
+    ...(hasNodePorts ? { nodePort: nodePortOf(place, kind) } : {}),
+  }));
+  if (type === 'ExternalName') return { ...common, spec: { type, externalName: 'example.org', ports } };
+  const isHeadless = type === 'headless';
+  const clusterIPs = isHeadless
+    ? ['None']
+    : families.map((family) => addressesOf(place, family).own.clusterIP);
+  const externalIPs = isHeadless ? [] : externalIPsOf(random, place, machines);
+  const isExternal = type === 'NodePort' || type === 'LoadBalancer' || externalIPs.length > 0;
+  const isLocal = type === 'LoadBalancer' && random.external === 'Local';
+  return {
+    ...common,
+    spec: {
+      type: isHeadless ? 'ClusterIP' : type,
+      clusterIP: clusterIPs[0],
+      clusterIPs,
+      ipFamilies: families,
+      ipFamilyPolicy: families.length === 2 ? 'RequireDualStack' : 'SingleStack',
+      ports,
+      internalTrafficPolicy: random.internal,
+      sessionAffinity: random.affinity ? 'ClientIP' : 'None',
+      ...(isExternal ? { externalTrafficPolicy: random.external } : {}),
+      ...(isLocal ? { healthCheckNodePort: 30_050 + place } : {}),
+      ...(externalIPs.length > 0 ? { externalIPs } : {}),
+      ...(type === 'LoadBalancer' ? loadBalancerSpec(random, machines) : {}),
+    },
+    ...(type === 'LoadBalancer' ? { status: { loadBalancer: { ingress: ingressOf(random, place) } } } : {}),
+  };
+}
+
+function externalIPsOf(random: RandomService, place: number, { node }: Machines): readonly string[] {
+  return random.families.flatMap((family) => {
+    const { own, shared } = addressesOf(place, family);
+    const addresses = { own: own.externalIP, shared: shared.externalIP, node: node.address(family) };
+    return random.externalIPs.map((which) => addresses[which]);
+  });
+}
+
+function loadBalancerSpec(random: RandomService, machines: Machines) {
+  const loadBalancerSourceRanges = random.ranges.flatMap((range) =>
+    random.families.map((family) => cidrOf(range, family, machines)),
+  );
+  return {
+    allocateLoadBalancerNodePorts: random.loadBalancerNodePorts,
+    ...(loadBalancerSourceRanges.length > 0 ? { loadBalancerSourceRanges } : {}),
+  };
+}
+
+function ingressOf({ loadBalancer, families, ipMode }: RandomService, place: number) {
+  if (loadBalancer === 'none') return [];
+  return families.map((family) => {
+    const { own, shared } = addressesOf(place, family);
+    return { ip: { own, shared }[loadBalancer].loadBalancerIP, ipMode };
+  });
+}
+
+function cidrOf(range: Range, family: Family, { outside, node }: Machines): string {
+  const length = family === 'IPv4' ? 32 : 128;
+  switch (range) {
+    case 'outside':
+      return `${outside.address(family)}/${length}`;
+    case 'node':
+      return `${node.address(family)}/${length}`;
+    case 'pods':
+      return clusterCidrs.split(',')[families.indexOf(family)] ?? '';
+    case 'half':
+      return family === 'IPv4' ? '128.0.0.0/1' : 'fd00:172::/32';
+    case 'everybody':
+      return family === 'IPv4' ? '0.0.0.0/0' : '::/0';
+  }
+}
+
+function slicesOf(random: RandomService, place: number, machines: Machines): readonly ApiObject[] {
+  const isOther = (index: number): boolean => random.split && index % 2 === 1;
+  return families.flatMap((family) =>
+    [false, true].map((other) => {
+      const listed = random.endpoints.filter((_, index) => isOther(index) === other);
+      return sliceOf(
+        { name: `s${place}-${family.toLowerCase()}-${other ? 1 : 0}`, service: `s${place}`, family },
+        random.ports.map((kind) => ({
+          name: kind,
+          protocol: targets[kind].protocol.toUpperCase(),
+          port: other ? targets[kind].otherTarget : targets[kind].target,
+        })),
+        listed.flatMap((endpoint) => endpointsOf(endpoint, family, machines)),
+      );
+    }),
+  );
+}
+
+function sliceOf(
+  { name, service, family }: { readonly name: string; readonly service: string; readonly family: Family },
+  ports: readonly unknown[],
+  endpoints: readonly unknown[],
+): ApiObject {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name, namespace, labels: { 'kubernetes.io/service-name': service } },
+    addressType: family,
+    ports,
+    endpoints,
+  };
+}
+
+function endpointsOf(random: RandomEndpoint, family: Family, machines: Machines): readonly unknown[] {
+  const { pod, state, zones, nodes } = random;
+  const hints = {
+    ...(zones.length === 0 ? {} : { forZones: zones.map((name) => ({ name })) }),
+    ...(nodes.length === 0 ? {} : { forNodes: nodes.map((name) => ({ name })) }),
+  };
+  const endpoint = {
+    addresses: [machines.pod(pod).address(family)],
+    conditions: conditions[state],
+    ...(random.nodeNamed ? { nodeName: podNodes[pod] } : {}),
+    ...(Object.keys(hints).length === 0 ? {} : { hints }),
+  };
+  return random.succeeds ? [{ ...endpoint, conditions: conditions.ending }, endpoint] : [endpoint];
+}
+
+/** By its endpoint, and so by a rule, one sees that a proxy has heard of all that was written before. */
+export function markerPort(batch: number): number {
+  return 20_000 + batch;
+}
+
+/** A Service of which each batch has another version. */
+export function markerObjects(batch: number, machines: Machines): readonly ApiObject[] {
+  const name = `m${batch}`;
+  const clusterIPs = families.map((family) => frontendsOf(markerNumber, family).clusterIP);
+  const service: ApiObject = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'marker', namespace, labels: {} },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: clusterIPs[0],
+      clusterIPs,
+      ipFamilies: families,
+      ipFamilyPolicy: 'RequireDualStack',
+      ports: [{ name, protocol: 'TCP', port: 80, targetPort: name }],
+    },
+  };
+  const slices = families.map((family) =>
+    sliceOf(
+      { name: `marker-${family.toLowerCase()}`, service: 'marker', family },
+      [{ name, protocol: 'TCP', port: markerPort(batch) }],
+      [{ addresses: [machines.pod('a').address(family)], conditions: conditions.ready }],
+    ),
+  );
+  return [service, ...slices];
+}

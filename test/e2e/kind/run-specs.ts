@@ -1,0 +1,88 @@
+// Runs suites in the cluster that run.sh has made: run-specs.ts PROGRAMS KUBECONFIG NODES SUITE...
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import { lookAtMachine } from '../machine.ts';
+import { countsLine, countsOf, resultsOf, type SpecResult, type SuiteReport } from '../report.ts';
+import { limited, type NotRun, type Suite, suites } from '../suites.ts';
+
+const expectedFolder = new URL('../expected/', import.meta.url);
+const processes = 8;
+const zones = /Traffic Distribution/u;
+
+interface Cluster {
+  /** Folder of upstream's programs. */
+  readonly programs: string;
+  readonly kubeconfig: string;
+  readonly nodes: string;
+}
+
+async function main([
+  programs = '',
+  kubeconfig = '',
+  nodes = '',
+  ...names
+]: readonly string[]): Promise<number> {
+  const chosen = names.map((name) => {
+    const suite = suites.find((suite) => suite.name === name);
+    if (suite === undefined) throw new RangeError(`There is no suite ${name}.`);
+    return suite;
+  });
+  const results: SpecResult[] = [];
+  for (const suite of chosen) results.push(...(await run(suite, { programs, kubeconfig, nodes })));
+  for (const { name, outcome, message } of results) {
+    if (outcome !== 'passed') console.log(`${outcome}: ${name}: ${message}`);
+  }
+  const counts = countsOf(results);
+  console.log(countsLine(counts));
+  return counts.failed === 0 && counts.passed > 0 ? 0 : 1;
+}
+
+async function run(suite: Suite, cluster: Cluster): Promise<readonly SpecResult[]> {
+  const expected = await readFile(new URL(`${suite.name}.txt`, expectedFolder), 'utf8');
+  const names = expected.trimEnd().split('\n');
+  const notRun: readonly NotRun[] = [
+    ...limited(suite, names, await lookAtMachine(cluster.programs)),
+    ...names
+      .filter((name) => zones.test(name))
+      .map((name) => ({ name, reason: 'needs two nodes in each of three zones' })),
+  ];
+  const left = new Set(notRun.map(({ name }) => name));
+  const wanted = names.filter((name) => !left.has(name));
+  return resultsOf(await reportsOf(wanted, cluster), names, notRun);
+}
+
+async function reportsOf(
+  names: readonly string[],
+  { programs, kubeconfig, nodes }: Cluster,
+): Promise<readonly SuiteReport[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'weir-kind-'));
+  try {
+    const args = [
+      `--procs=${processes}`,
+      '--timeout=100m',
+      '--json-report=report.json',
+      `--output-dir=${folder}`,
+      '--silence-skips',
+      '--no-color',
+      ...names.map((name) => `--focus=${escaped(name)}`),
+      join(programs, 'e2e.test'),
+      '--',
+      '--provider=skeleton',
+      `--kubeconfig=${kubeconfig}`,
+      `--num-nodes=${nodes}`,
+    ];
+    await execa(join(programs, 'ginkgo'), args, { reject: false, stdio: ['ignore', 'inherit', 'inherit'] });
+    const report = await readFile(join(folder, 'report.json'), 'utf8').catch(() => '[]');
+    return JSON.parse(report) as readonly SuiteReport[];
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function escaped(text: string): string {
+  return text.replaceAll(/[\\^$.*+?()[\]{}|]/gu, '\\$&');
+}
+
+process.exitCode = await main(process.argv.slice(2));
