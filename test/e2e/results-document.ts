@@ -1,4 +1,4 @@
-import { type Counts, countsLine, countsOf, type SpecResult } from './report.ts';
+import { countsLine, countsOf, type SpecResult } from './report.ts';
 
 /** A suite that was run as a whole. */
 export interface Run {
@@ -12,69 +12,91 @@ export interface Run {
   readonly results: readonly SpecResult[];
 }
 
+type Row = readonly string[];
+
 const introduction = `# Results
 
 Of upstream's end-to-end specs in the lab, written by \`npm run e2e\`. Which specs a suite leaves out, and why, is in suites.ts;
 those that it runs are in expected/.`;
-const tableHead = `| suite | Services by | iptables | passed | failed | skipped | time |
-| --- | --- | --- | --- | --- | --- | --- |`;
+const summaryHead = ['suite', 'Services by', 'iptables', 'passed', 'failed', 'skipped', 'time'];
+const specHead = ['outcome', 'time', 'spec', 'why'];
 
 /** A document in Markdown with this run in it, in the place of the last one of its kind. An empty document becomes a whole one. */
 export function withRun(document: string, run: Run): string {
   const title = `${run.suite}, ${run.proxy}, iptables ${run.backend}`;
   const [head = '', ...sections] = document.trimEnd().split('\n## ');
-  const rows = head.split('\n').filter((line) => line.startsWith('| ['));
-  const link = `| [${run.suite}](#${anchorOf(title)}) |`;
-  const allRows = [...rows.filter((row) => !row.startsWith(link)), summaryRow(link, run)].toSorted();
+  const row = summaryRow(title, run);
+  const rows = [...summaryRows(head).filter(([link]) => link !== row[0]), row];
   const others = sections.filter((section) => !section.startsWith(`${title}\n`));
-  const allSections = [...others.map((text) => text.trimEnd()), section(title, run)].toSorted();
   const blocks = [
     introduction,
-    [tableHead, ...allRows].join('\n'),
-    ...allSections.map((text) => `## ${text}`),
+    table(summaryHead, rows.toSorted(byCells)),
+    ...[...others.map((text) => text.trimEnd()), section(title, run)].toSorted().map((text) => `## ${text}`),
   ];
   return `${blocks.join('\n\n')}\n`;
 }
 
-function summaryRow(link: string, { proxy, backend, results, seconds }: Run): string {
-  const { passed, failed, skipped }: Counts = countsOf(results);
-  return `${link} ${[proxy, backend, passed, failed, skipped, duration(seconds)].join(' | ')} |`;
+function summaryRow(title: string, { suite, proxy, backend, results, seconds }: Run): Row {
+  const { passed, failed, skipped } = countsOf(results);
+  const link = `[${suite}](#${anchorOf(title)})`;
+  return [link, proxy, backend, `${passed}`, `${failed}`, `${skipped}`, duration(seconds)];
+}
+
+/** Those that link to a section. */
+function summaryRows(head: string): readonly Row[] {
+  return head
+    .split('\n')
+    .filter((line) => line.startsWith('| ['))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split('|')
+        .map((cell) => cell.trim()),
+    );
 }
 
 function section(title: string, { results, seconds, circumstances }: Run): string {
   const counts = countsOf(results);
   const notPassed = results.filter(({ outcome }) => outcome !== 'passed');
-  const passed = table(results.filter(({ outcome }) => outcome === 'passed'));
+  const passed = specTable(results.filter(({ outcome }) => outcome === 'passed'));
   return [
     title,
     `${countsLine(counts)} in ${duration(seconds)}: ${circumstances}.`,
-    ...(notPassed.length === 0 ? [] : [table(notPassed)]),
+    ...(notPassed.length === 0 ? [] : [specTable(notPassed)]),
     `<details><summary>${counts.passed} passed</summary>\n\n${passed}\n\n</details>`,
   ].join('\n\n');
 }
 
 /** Failures first, then what was skipped, each by name. */
-function table(results: readonly SpecResult[]): string {
-  const rank = { failed: 0, skipped: 1, passed: 2 } as const;
-  const rows = results
-    .toSorted((one, other) => rank[one.outcome] - rank[other.outcome] || (one.name < other.name ? -1 : 1))
-    .map(({ name, outcome, seconds, message }) =>
-      [outcome, outcome === 'skipped' ? '' : `${seconds} s`, shortName(name), message].map(cell).join(' | '),
-    );
-  return [
-    '| outcome | time | spec | why |',
-    '| --- | --- | --- | --- |',
-    ...rows.map((row) => `| ${row} |`),
-  ].join('\n');
+function specTable(results: readonly SpecResult[]): string {
+  const rows = results.map(({ name, outcome, seconds, message }) => [
+    outcome,
+    outcome === 'skipped' ? '' : `${seconds} s`,
+    // All are specs of the network.
+    escaped(name.replace('[sig-network] ', '')),
+    escaped(message),
+  ]);
+  const byOutcome = ([one = '', , oneName = '']: Row, [other = '', , otherName = '']: Row): number =>
+    byCells([one, oneName], [other, otherName]);
+  return table(specHead, rows.toSorted(byOutcome));
 }
 
-/** All are specs of the network. */
-function shortName(name: string): string {
-  return name.replace('[sig-network] ', '');
+function byCells(one: Row, other: Row): number {
+  return one.join('\n') < other.join('\n') ? -1 : 1;
 }
 
-function cell(text: string): string {
+function escaped(text: string): string {
   return text.replaceAll('|', '\\|');
+}
+
+/** As the formatter likes it: cells of a column have one width. */
+function table(head: Row, rows: readonly Row[]): string {
+  const widths = head.map((title, column) =>
+    Math.max(3, title.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  const line = (cells: Row, filler = ' '): string =>
+    `| ${widths.map((width, column) => (cells[column] ?? '').padEnd(width, filler)).join(' | ')} |`;
+  return [line(head), line([], '-'), ...rows.map((row) => line(row))].join('\n');
 }
 
 export function duration(seconds: number): string {

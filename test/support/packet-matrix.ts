@@ -30,7 +30,8 @@ interface Patience {
 const signs: Readonly<Record<string, Answer>> = { '+': 'answered', '-': 'silence', '!': 'refused' };
 /** A TCP connection takes two file descriptors. */
 const mostAtOnce = 500;
-const firstSourcePort = 10_000;
+/** Above those that Weir listens on. */
+const firstSourcePort = 11_000;
 const lastSourcePort = 32_000;
 
 /** Hundreds of connections between machines at once, with both ends of all in one small process. Needs `perl-raw`. */

@@ -70,7 +70,8 @@ export function silenceMs(protocol: ConnectRequest['protocol'], family: Family):
   return protocol === 'tcp' && family === 'IPv6' ? 3000 : 800;
 }
 
-const firstSourcePort = 10_000;
+/** Above those that Weir listens on. */
+const firstSourcePort = 11_000;
 /** Node ports and the kernel's own choice begin above. */
 const lastSourcePort = 29_999;
 const sourcePorts = new WeakMap<NetworkNamespace, number>();

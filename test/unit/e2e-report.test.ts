@@ -98,10 +98,10 @@ describe('the document of results', () => {
     results,
   });
 
-  test('counts stand on top, failures first in each section, and no name breaks a table', () => {
+  test('counts stand on top, what did not pass before what did, and no name breaks a table', () => {
     const document = withRun('', run('services', 'nft', result('good', 'passed'), result('a|b', 'failed')));
     expect(document).toContain(
-      '| [services](#services-weir-iptables-nft) | weir | nft | 1 | 1 | 0 | 1 min 1 s |',
+      '| [services](#services-weir-iptables-nft) | weir        | nft      | 1      | 1      | 0       | 1 min 1 s |',
     );
     expect(document.slice(document.indexOf('## ')).trimEnd().split('\n')).toEqual([
       '## services, weir, iptables nft',
@@ -109,14 +109,14 @@ describe('the document of results', () => {
       '1 passed, 1 failed, 0 skipped in 1 min 1 s: 3 nodes.',
       '',
       '| outcome | time | spec | why |',
-      '| --- | --- | --- | --- |',
-      '| failed | 3 s | a\\|b |  |',
+      '| ------- | ---- | ---- | --- |',
+      '| failed  | 3 s  | a\\|b |     |',
       '',
       '<details><summary>1 passed</summary>',
       '',
       '| outcome | time | spec | why |',
-      '| --- | --- | --- | --- |',
-      '| passed | 3 s | good |  |',
+      '| ------- | ---- | ---- | --- |',
+      '| passed  | 3 s  | good |     |',
       '',
       '</details>',
     ]);
