@@ -185,13 +185,16 @@ for (const backend of backends) {
       test('a lock that somebody else holds for 8 seconds is waited for', async () => {
         const weir = await faults.start();
         await withTraffic(async () => {
-          const holder = faults.node.run('flock', ['/run/xtables.lock', 'sleep', '8']);
+          // The tool itself waits for five of them, and says nothing; a slow machine begins later.
+          const hold = 'sleep 8; until [ -e /run/weir-waits ]; do sleep 0.2; done; rm /run/weir-waits';
+          const holder = faults.node.run('timeout', ['60', 'flock', '/run/xtables.lock', 'sh', '-c', hold]);
           await vi.waitFor(
             () => faults.node.run('sh', ['-c', '! flock -n /run/xtables.lock true']),
             patience,
           );
           await faults.setServices([...services, newcomer]);
           await weir.waitForLine(/waits: .*xtables lock/);
+          await faults.node.run('touch', ['/run/weir-waits']);
           await holder;
           await expect.poll(state, patience).toEqual(allRight);
         });
