@@ -41,7 +41,7 @@ export function contacts(
 }
 
 /** Enough for two endpoints to be met both, in all but one of a million tries. */
-const enough = 21;
+const enough = 41;
 const few = 5;
 
 /**
