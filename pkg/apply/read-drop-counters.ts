@@ -1,10 +1,6 @@
 import type { CommandRunner } from '../runtime/index.ts';
-import { WeirError } from '../runtime/index.ts';
-import { failureText, succeeded } from './command-failure.ts';
+import { saveFilterCounters } from './save-filter-counters.ts';
 import type { FamilyTools } from './tools.ts';
-
-/** Whoever waits for numbers would rather have none than wait longer. */
-const timeoutMs = 15_000;
 
 /**
  * Packets that the rules of these filter chains refused (DROP or REJECT) since each rule was last written, by chain; 0 for a chain that
@@ -17,11 +13,7 @@ export async function readDropCounters(
   isCounted: (chain: string) => boolean,
   signal?: AbortSignal,
 ): Promise<ReadonlyMap<string, number>> {
-  const args = ['-c', '-t', 'filter'];
-  const result = await commands.run({ file: tools.save, args, captureOutput: true, timeoutMs }, signal);
-  if (!succeeded(result))
-    throw new WeirError('WEIR_SAVE_FAILED', `${[tools.save, ...args].join(' ')}: ${failureText(result)}`);
-  return parseDropCounters(result.stdout, isCounted);
+  return parseDropCounters(await saveFilterCounters(commands, tools, signal), isCounted);
 }
 
 /** `[packets:bytes] -A CHAIN … -j DROP`, and the chains' own lines, `:CHAIN - [0:0]`. */

@@ -1,10 +1,6 @@
 import type { CommandRunner } from '../runtime/index.ts';
-import { WeirError } from '../runtime/index.ts';
-import { failureText, succeeded } from './command-failure.ts';
+import { saveFilterCounters } from './save-filter-counters.ts';
 import type { FamilyTools } from './tools.ts';
-
-/** Whoever waits for numbers would rather have none than wait longer. */
-const timeoutMs = 15_000;
 
 /** A rule of the filter table, by its text as iptables-save prints it. */
 export interface CountedRule {
@@ -22,12 +18,9 @@ export async function readRuleCounters(
   rules: readonly CountedRule[],
   signal?: AbortSignal,
 ): Promise<readonly (number | undefined)[]> {
-  const args = ['-c', '-t', 'filter'];
-  const result = await commands.run({ file: tools.save, args, captureOutput: true, timeoutMs }, signal);
-  if (!succeeded(result))
-    throw new WeirError('WEIR_SAVE_FAILED', `${[tools.save, ...args].join(' ')}: ${failureText(result)}`);
+  const saved = await saveFilterCounters(commands, tools, signal);
   const packets = new Map<string, number>();
-  for (const [, count, rule = ''] of result.stdout.matchAll(counted)) packets.set(rule, Number(count));
+  for (const [, count, rule = ''] of saved.matchAll(counted)) packets.set(rule, Number(count));
   return rules.map(({ chain, rule }) => packets.get(`${chain} ${rule}`));
 }
 

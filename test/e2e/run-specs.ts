@@ -6,6 +6,8 @@ import { environmentInside, wordsInside } from '../lab/lab.ts';
 import { type LabState, labFolder } from '../lab/settings.ts';
 import { type SuiteReport, specName, specsOf } from './report.ts';
 
+const reportFile = 'report.json';
+
 /** Names of all specs in the test program; none of them is run. */
 export async function allSpecs(programs: string): Promise<readonly string[]> {
   const folder = await mkdtemp(join(tmpdir(), 'weir-e2e-'));
@@ -50,32 +52,61 @@ async function runGroup(
 ): Promise<readonly SuiteReport[]> {
   await mkdir(folder, { recursive: true });
   const [file, ...prefix] = wordsInside(lab);
-  const args = [
-    ...prefix,
-    join(lab.programs, 'ginkgo'),
-    `--procs=${processes}`,
-    '--timeout=80m',
-    '--json-report=report.json',
-    `--output-dir=${folder}`,
-    '--silence-skips',
-    '--no-color',
-    ...names.map((name) => `--focus=${escaped(name)}`),
-    join(lab.programs, 'e2e.test'),
-    '--',
-    '--provider=skeleton',
-    `--kubeconfig=${environmentInside(lab)['KUBECONFIG']}`,
-    `--num-nodes=${lab.nodes.length}`,
+  const args = ginkgoArguments({
+    names,
+    processes,
+    timeout: '80m',
+    folder,
+    programs: lab.programs,
+    kubeconfig: environmentInside(lab)['KUBECONFIG'] ?? '',
+    nodes: lab.nodes.length,
+  });
+  const quiet = [
     '--minStartupPods=-1',
     '--disable-log-dump',
     '--dump-logs-on-failure=false',
     '--dump-systemd-journal=false',
   ];
-  await execa(file, args, {
+  await execa(file, [...prefix, join(lab.programs, 'ginkgo'), ...args, ...quiet], {
     reject: false,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: environmentInside(lab),
   });
-  const report = await readFile(join(folder, 'report.json'), 'utf8').catch(() => '[]');
+  return readReports(folder);
+}
+
+export interface GinkgoRun extends SpecGroup {
+  /** As ginkgo writes durations, `80m` say. */
+  readonly timeout: string;
+  /** For the report. */
+  readonly folder: string;
+  /** Folder of upstream's programs. */
+  readonly programs: string;
+  readonly kubeconfig: string;
+  readonly nodes: number | string;
+}
+
+/** What ginkgo is told to run these specs of the test program in a cluster; further options are those of the test program. */
+export function ginkgoArguments(run: GinkgoRun): readonly string[] {
+  return [
+    `--procs=${run.processes}`,
+    `--timeout=${run.timeout}`,
+    `--json-report=${reportFile}`,
+    `--output-dir=${run.folder}`,
+    '--silence-skips',
+    '--no-color',
+    ...run.names.map((name) => `--focus=${escaped(name)}`),
+    join(run.programs, 'e2e.test'),
+    '--',
+    '--provider=skeleton',
+    `--kubeconfig=${run.kubeconfig}`,
+    `--num-nodes=${run.nodes}`,
+  ];
+}
+
+/** Ginkgo's reports in that folder; none where it ended too early. */
+export async function readReports(folder: string): Promise<readonly SuiteReport[]> {
+  const report = await readFile(join(folder, reportFile), 'utf8').catch(() => '[]');
   return JSON.parse(report) as readonly SuiteReport[];
 }
 

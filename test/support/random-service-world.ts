@@ -43,7 +43,8 @@ interface RandomService {
   readonly targets: number;
 }
 
-type Range = 'outside' | 'node' | 'pods' | 'half' | 'everybody';
+/** Whom a Service's source range admits. */
+export type Range = 'outside' | 'node' | 'pods' | 'half' | 'everybody';
 
 interface RandomEndpoint {
   readonly pod: PodName;
@@ -202,7 +203,12 @@ function serviceOf(random: RandomService, index: number, machines: RandomWorldMa
   };
 }
 
-function cidrOf(range: Range, family: Family, { outside, node }: RandomWorldMachines): string {
+/** The source range as a Service writes it. */
+export function cidrOf(
+  range: Range,
+  family: Family,
+  { outside, node }: Pick<RandomWorldMachines, 'outside' | 'node'>,
+): string {
   const length = family === 'IPv4' ? 32 : 128;
   switch (range) {
     case 'outside':

@@ -1,5 +1,6 @@
 import * as fc from 'fast-check';
 import type { Family } from '../../../pkg/net/index.ts';
+import type { Range } from '../../support/random-service-world.ts';
 import type { PodName } from '../../support/service-world.ts';
 
 /** How both proxies are started, and what happens to the objects that they are told of. */
@@ -44,7 +45,6 @@ export interface RandomService {
 
 export const portKinds = ['web', 'admin', 'dns', 'assoc'] as const;
 export type PortKind = (typeof portKinds)[number];
-export type Range = 'outside' | 'node' | 'pods' | 'half' | 'everybody';
 
 export interface RandomEndpoint {
   readonly pod: PodName;

@@ -1,9 +1,10 @@
 import type { Family } from '../../../pkg/net/index.ts';
 import type { Transport } from '../../support/agent/protocol.ts';
 import type { NetworkNamespace } from '../../support/network-namespace.ts';
+import { cidrOf } from '../../support/random-service-world.ts';
 import { type Frontends, frontendsOf } from '../../support/service-manifests.ts';
-import { clusterCidrs, families, type PodName, podNodes } from '../../support/service-world.ts';
-import type { ClusterState, PortKind, RandomEndpoint, RandomService, Range } from './history.ts';
+import { families, type PodName, podNodes } from '../../support/service-world.ts';
+import type { ClusterState, PortKind, RandomEndpoint, RandomService } from './history.ts';
 
 /** A Service or EndpointSlice as the API server takes it. */
 export interface ApiObject {
@@ -153,22 +154,6 @@ function ingressOf({ loadBalancer, families, ipMode }: RandomService, place: num
     const { own, shared } = addressesOf(place, family);
     return { ip: { own, shared }[loadBalancer].loadBalancerIP, ipMode };
   });
-}
-
-function cidrOf(range: Range, family: Family, { outside, node }: Machines): string {
-  const length = family === 'IPv4' ? 32 : 128;
-  switch (range) {
-    case 'outside':
-      return `${outside.address(family)}/${length}`;
-    case 'node':
-      return `${node.address(family)}/${length}`;
-    case 'pods':
-      return clusterCidrs.split(',')[families.indexOf(family)] ?? '';
-    case 'half':
-      return family === 'IPv4' ? '128.0.0.0/1' : 'fd00:172::/32';
-    case 'everybody':
-      return family === 'IPv4' ? '0.0.0.0/0' : '::/0';
-  }
 }
 
 function slicesOf(random: RandomService, place: number, machines: Machines): readonly ApiObject[] {

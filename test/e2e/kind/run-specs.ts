@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { lookAtMachine } from '../machine.ts';
 import { countsLine, countsOf, resultsOf, type SpecResult, type SuiteReport } from '../report.ts';
+import { ginkgoArguments, readReports } from '../run-specs.ts';
 import { limited, type NotRun, type Suite, suites } from '../suites.ts';
 
 const expectedFolder = new URL('../expected/', import.meta.url);
@@ -59,30 +60,12 @@ async function reportsOf(
 ): Promise<readonly SuiteReport[]> {
   const folder = await mkdtemp(join(tmpdir(), 'weir-kind-'));
   try {
-    const args = [
-      `--procs=${processes}`,
-      '--timeout=100m',
-      '--json-report=report.json',
-      `--output-dir=${folder}`,
-      '--silence-skips',
-      '--no-color',
-      ...names.map((name) => `--focus=${escaped(name)}`),
-      join(programs, 'e2e.test'),
-      '--',
-      '--provider=skeleton',
-      `--kubeconfig=${kubeconfig}`,
-      `--num-nodes=${nodes}`,
-    ];
+    const args = ginkgoArguments({ names, processes, timeout: '100m', folder, programs, kubeconfig, nodes });
     await execa(join(programs, 'ginkgo'), args, { reject: false, stdio: ['ignore', 'inherit', 'inherit'] });
-    const report = await readFile(join(folder, 'report.json'), 'utf8').catch(() => '[]');
-    return JSON.parse(report) as readonly SuiteReport[];
+    return await readReports(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-function escaped(text: string): string {
-  return text.replaceAll(/[\\^$.*+?()[\]{}|]/gu, '\\$&');
 }
 
 process.exitCode = await main(process.argv.slice(2));
