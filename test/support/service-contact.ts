@@ -8,13 +8,16 @@ export type Contact =
   | { readonly kind: Exclude<Outcome['kind'], 'reply'> };
 
 /**
- * One attempt. Every attempt of a machine has a source port of its own, so that a source that is seen elsewhere with
- * another address or port was translated, and no attempt meets the connection of an earlier one.
+ * What a machine meets. Every attempt of a machine has a source port of its own, so that a source that is seen elsewhere
+ * with another address or port was translated, and no attempt meets the connection of an earlier one.
  */
 export async function contact(from: NetworkNamespace, request: ConnectRequest): Promise<Contact> {
   const first = await attempt(from, request);
-  if (first.translation !== 'port') return first.contact;
-  // The kernel also moves a port out of the way of another connection that was masqueraded to the same one; hardly twice.
+  if (first.translation === 'address' || first.contact.kind !== 'reply') return first.contact;
+  // A node that is masqueraded keeps its address. Its port alone may mislead: a random port is the old one once in
+  // 64,512 times, and the kernel moves a port out of the way of another connection that was masqueraded to the same one.
+  const second = await attempt(from, request);
+  if (second.translation === first.translation) return second.contact;
   return (await attempt(from, request)).contact;
 }
 
