@@ -5,7 +5,7 @@ import { type Flags, loadPlanConfig, type PlanConfig, type RuleConfig } from '..
 import { type KernelSnapshot, RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
-import type { SourceLog } from '../../pkg/source/index.ts';
+import { noObserver, type ReflectorObserver, type SourceLog } from '../../pkg/source/index.ts';
 import { diagnosticLine } from '../diagnostic-log.ts';
 import { interfaceAddresses } from '../node/interface-addresses.ts';
 import { nodeDiagnostics } from '../node/node-diagnostic.ts';
@@ -26,6 +26,8 @@ import { readSavedRules } from './saved-rules.ts';
 
 /** A cluster of 10,000 Services tells everything in seconds; an API server that is away does not come back for a plan. */
 const apiDeadlineMs = 60_000;
+/** What the API server refuses it will hardly give a minute later; an API server that has just started may refuse for a moment. */
+const refusedMs = 5000;
 
 export interface PlanCommand extends Caller {
   readonly flags: Flags;
@@ -105,13 +107,21 @@ async function thisNode(config: RuleConfig, warn: (line: string) => void): Promi
 async function readObjects(config: PlanConfig, { env, version, output }: PlanCommand): Promise<Store> {
   const store = new Store();
   const log: SourceLog = { info: () => undefined, warn: (line) => output.warn(`warning: ${line}\n`) };
-  const { source, client } = await openSource({ config, env, version, log });
   const told = new AbortController();
-  const stopAtDeadline = async (): Promise<void> => {
-    await systemClock.sleep(apiDeadlineMs, told.signal);
-    await source.stop();
+  const stopAfter = (ms: number): void => {
+    const sleepAndStop = systemClock.sleep(ms, told.signal).then(() => source.stop());
+    sleepAndStop.catch(() => undefined);
   };
-  stopAtDeadline().catch(() => undefined);
+  const observer: ReflectorObserver = {
+    ...noObserver,
+    failed: (kind, reason) => {
+      // Without ServiceCIDRs there is a plan all the same.
+      const isFinal = reason === 'forbidden' || reason === 'unauthorized';
+      if (isFinal && kind !== 'ServiceCIDR') stopAfter(refusedMs);
+    },
+  };
+  const { source, client } = await openSource({ config, env, version, log, observer });
+  stopAfter(apiDeadlineMs);
   try {
     await source.start(storeHandler({ store, diagnostics: (_, list) => tell(output, list) }));
     return store;

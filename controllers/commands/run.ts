@@ -38,7 +38,13 @@ interface FailedStart {
 
 /** `weir run`: keeps the node's rules up to date until it is told to stop. Returns the exit code. */
 export async function run({ flags, env, version, stopRequested, uncaught }: RunCommand): Promise<number> {
-  const { config, warnings } = requireLoaded(await loadRunConfig(flags, configHost()));
+  const host = configHost();
+  let configText = '';
+  const readFile = async (path: string): Promise<string> => {
+    configText = await host.readFile(path);
+    return configText;
+  };
+  const { config, warnings } = requireLoaded(await loadRunConfig(flags, { ...host, readFile }));
   const log = createLogger({ level: config.v > 0 ? 'debug' : 'info', format: config.loggingFormat });
   for (const warning of warnings) log.warn(warning);
   if (config.initOnly) return initNode(config, log);
@@ -69,7 +75,8 @@ export async function run({ flags, env, version, stopRequested, uncaught }: RunC
   });
   const stop = new AbortController();
   if (config.configFile !== undefined) {
-    const watch = watchConfig({ file: config.configFile, clock: systemClock, signal: stop.signal });
+    const watched = { file: config.configFile, text: configText, clock: systemClock };
+    const watch = watchConfig({ ...watched, signal: stop.signal });
     supervisor.watch('configuration', watch);
   }
   const failedStart = agent.start().then(

@@ -5,6 +5,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { watchConfig } from './config-watch.ts';
 
+const text = 'mode: iptables\n';
+
 let folder: string;
 let file: string;
 let clock: FakeClock;
@@ -17,9 +19,9 @@ beforeEach(async () => {
   clock = new FakeClock();
   stop = new AbortController();
   ended = undefined;
-  await writeFile(join(folder, 'first'), 'mode: iptables\n');
+  await writeFile(join(folder, 'first'), text);
   await symlink('first', file);
-  void outcomeOf(watchConfig({ file, clock, signal: stop.signal }));
+  void outcomeOf(watchConfig({ file, text, clock, signal: stop.signal }));
   await waitFor(() => clock.sleeping > 0);
 });
 
@@ -59,7 +61,7 @@ test('a link that is swapped, as the kubelet does with a ConfigMap, ends the wat
 });
 
 test('the same content in another file, or no file for a while, is no change', async () => {
-  await writeFile(join(folder, 'same'), 'mode: iptables\n');
+  await writeFile(join(folder, 'same'), text);
   await symlink('same', join(folder, 'link'));
   await rename(join(folder, 'link'), file);
   await look();
@@ -71,4 +73,12 @@ test('the same content in another file, or no file for a while, is no change', a
   stop.abort();
   await waitFor(() => ended !== undefined);
   expect(ended).toBe('stopped');
+});
+
+test('a change between reading and watching is one, too', async () => {
+  const late = new FakeClock();
+  const watch = outcomeOf(watchConfig({ file, text: 'mode: ipvs\n', clock: late, signal: stop.signal }));
+  await late.advance(10_000);
+  await watch;
+  expect(ended).toContain('config.yaml has changed');
 });

@@ -6,17 +6,18 @@ const pollMs = 10_000;
 
 export interface ConfigWatch {
   readonly file: string;
+  /** What it said when it was read. */
+  readonly text: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
 
 /**
- * Rejects with WEIR_CONFIG_CHANGED once the configuration file says something else than it did at first: the next start reads it.
+ * Rejects with WEIR_CONFIG_CHANGED once the configuration file says something else than it did when it was read: the next start reads it.
  * By content, because the file of a ConfigMap is a link that is swapped. Resolves after an abort; a file that is gone for a while
  * has not changed.
  */
-export async function watchConfig({ file, clock, signal }: ConfigWatch): Promise<void> {
-  const first = await contentOf(file);
+export async function watchConfig({ file, text, clock, signal }: ConfigWatch): Promise<void> {
   for (;;) {
     try {
       await clock.sleep(pollMs, signal);
@@ -24,7 +25,7 @@ export async function watchConfig({ file, clock, signal }: ConfigWatch): Promise
       return;
     }
     const now = await contentOf(file);
-    if (now !== undefined && now !== first)
+    if (now !== undefined && now !== text)
       throw new WeirError('WEIR_CONFIG_CHANGED', `${file} has changed: the next start reads it`);
   }
 }

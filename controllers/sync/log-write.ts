@@ -28,10 +28,9 @@ export function logWrite(
   for (const { name, replaces } of plan.createSets) {
     if (replaces !== undefined) log.warn(`${plan.family} set ${name} ${replaces.reason}: made anew`);
   }
+  // By name in the line itself: a line is swallowed when one with the same words came a moment ago.
   if (isRepair)
-    log.warn(`${plan.family} rules were changed by somebody else: repaired`, {
-      what: inShort(changesOf(plan)),
-    });
+    log.warn(`${plan.family} rules were changed by somebody else: repaired ${inShort(changesOf(plan))}`);
   log.info(`${plan.family} rules written`, {
     services: touched,
     chains: plan.writeChains.length,

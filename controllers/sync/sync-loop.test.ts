@@ -160,7 +160,9 @@ describe('SyncLoop', () => {
     loop.recheck('a test');
     await clock.advance(1000);
     expect(fake.ran()).toContain('iptables-nft-restore');
-    expect(log.lines).toContain('WARN IPv4 rules were changed by somebody else: repaired');
+    expect(log.lines).toContainEqual(
+      expect.stringMatching(/^WARN IPv4 rules were changed by somebody else: repaired filter /),
+    );
     expect(observed.toSorted().slice(0, 2)).toEqual(['IPv4: a change', 'IPv4: a repair']);
   });
 

@@ -2,7 +2,7 @@ export { type ApiCall, type ApiClient } from './apiserver/api-client.ts';
 export { createApiServerSource } from './apiserver/api-server-source.ts';
 export { createApiClient } from './apiserver/api-transport.ts';
 export type { SourceLog } from './apiserver/failure-log.ts';
-export type { ReflectorObserver } from './apiserver/reflector-observer.ts';
+export { noObserver, type ReflectorObserver } from './apiserver/reflector-observer.ts';
 export {
   type CniCache,
   cniCacheFolders,

@@ -71,7 +71,19 @@ for (const backend of backends) {
         expect(lines).toEqual([expect.stringMatching(/^error: .*kubeconfig \S+no-file\.conf: .*ENOENT/)]);
       });
 
-      test('says which kind it may not read, and is stopped by a signal', async () => {
+      test('says which kind it may not read, and gives up', async () => {
+        agent.api.deny('pods');
+        const { code, lines } = await plan();
+        expect({ code, lines }).toEqual({
+          code: 1,
+          lines: [
+            expect.stringMatching(/^warning: .*may not \w+ pods: apply Weir's ClusterRole/),
+            'error: stopped before the API server had told everything: missing pods',
+          ],
+        });
+      });
+
+      test('is stopped by a signal', async () => {
         agent.api.deny('pods');
         const weir = agent.exec(['plan', ...agent.planFlags]);
         await weir.waitForLine(/^warning: .*may not \w+ pods: apply Weir's ClusterRole/);
