@@ -22,6 +22,7 @@ import { ServiceFollowUp } from './services/service-follow-up.ts';
 import type { ChangeLatency } from './sync/change-latency.ts';
 import { DriftAudit } from './sync/drift-audit.ts';
 import type { Kernel } from './sync/families.ts';
+import { FilterCounters } from './sync/filter-counters.ts';
 import { SyncLoop } from './sync/sync-loop.ts';
 import { SyncReport } from './sync/sync-report.ts';
 
@@ -54,7 +55,7 @@ export class AgentLoops {
   readonly #conflicts: ConflictEvents;
   readonly #loop: SyncLoop;
   readonly #audit: DriftAudit;
-  readonly #drops: PolicyDropCounter;
+  readonly #counters: FilterCounters;
   #otherProxy = false;
 
   constructor(options: AgentLoopsOptions) {
@@ -104,23 +105,8 @@ export class AgentLoops {
     this.#conflicts = new ConflictEvents(events);
     this.#loop = this.#createLoop();
     this.#audit = this.#createAudit();
-    this.#drops = new PolicyDropCounter({
-      clock,
-      commands,
-      tools: kernel.tools.families,
-      policiesOfChain: () => this.#policies.policiesOfChain(),
-      metrics: metrics.policy,
-      onError: (error) => log.warn('the packets that policies refuse could not be counted', { error }),
-    });
-    const packets = new PacketCounter({
-      clock,
-      commands,
-      tools: kernel.tools.families,
-      metrics: metrics.packets,
-      onError: (error) => log.warn('the packets of the rules for Services could not be counted', { error }),
-    });
-    metrics.onScrape(() => this.#drops.refresh());
-    metrics.onScrape(() => packets.refresh());
+    this.#counters = this.#createCounters();
+    metrics.onScrape(() => this.#counters.refresh());
     metrics.onScrape(() => this.#countRules());
   }
 
@@ -132,7 +118,7 @@ export class AgentLoops {
       ['sync loop', this.#loop.start()],
       ['drift audit', this.#audit.start()],
       ['conntrack', this.#conntrack.start()],
-      ['drop counter', this.#drops.start()],
+      ['counters', this.#counters.start()],
     ]);
   }
 
@@ -144,7 +130,7 @@ export class AgentLoops {
   /** The first half of stopping: nothing new is begun. */
   stopLooking(): void {
     this.#audit.stop();
-    this.#drops.stop();
+    this.#counters.stop();
     this.#afterPolicies.stop();
   }
 
@@ -215,6 +201,7 @@ export class AgentLoops {
     return new DriftAudit({
       clock,
       families: kernel.families,
+      setSizes: kernel.setSizes,
       syncPeriodMs: config.iptablesSyncPeriod,
       onSuspicion: (reason) => this.#loop.recheck(reason),
       onVerified: (family) => metrics.sync.verified(family),
@@ -225,6 +212,25 @@ export class AgentLoops {
         );
       },
       onError: (error) => log.warn('the rules in the kernel could not be looked at', { error }),
+    });
+  }
+
+  #createCounters(): FilterCounters {
+    const { clock, kernel, log, metrics } = this.#options;
+    const policies = this.#policies;
+    const policiesOfChain = () => policies.policiesOfChain();
+    const drops = new PolicyDropCounter({ clock, policiesOfChain, metrics: metrics.policy });
+    const packets = new PacketCounter(metrics.packets);
+    return new FilterCounters({
+      clock,
+      commands: kernel.lookCommands,
+      tools: kernel.tools.families,
+      isWorthwhile: () => policiesOfChain().size > 0,
+      onRead: (saved) => {
+        drops.read(saved);
+        packets.read(saved);
+      },
+      onError: (error) => log.warn('the packets that rules met could not be counted', { error }),
     });
   }
 

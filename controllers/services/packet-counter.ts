@@ -1,71 +1,32 @@
-import { type FamilyTools, readRuleCounters } from '../../pkg/apply/index.ts';
+import { parseRuleCounters } from '../../pkg/kernel/index.ts';
 import type { Metrics } from '../../pkg/metrics/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import type { Clock, CommandRunner } from '../../pkg/runtime/index.ts';
 import { countedRules } from '../../pkg/service/iptables/index.ts';
-
-export interface PacketCounterOptions {
-  readonly clock: Clock;
-  readonly commands: CommandRunner;
-  /** One for each family. */
-  readonly tools: readonly FamilyTools[];
-  readonly metrics: Metrics['packets'];
-  /** The counters of a family could not be read; the next scrape tries again. */
-  readonly onError: (error: unknown) => void;
-}
 
 type Counted = keyof typeof countedRules;
 const names = ['invalidDropped', 'localhostAccepted'] as const satisfies readonly Counted[];
 
-/** A scrape reads again what is older than this … */
-const staleMs = 5000;
-/** … and waits for it no longer than this. */
-const scrapeWaitMs = 1000;
-
 /**
- * Counts what the static rules of Services refuse and accept, when somebody asks. What a rule had counted before this process
- * began is in it; a rule that is written anew, as after a flush, goes on from the last count that was seen.
+ * Adds up what the static rules of Services refuse and accept. What a rule had counted before this process began is in it; a
+ * rule that is written anew, as after a flush, goes on from the last count that was seen.
  */
 export class PacketCounter {
-  readonly #options: PacketCounterOptions;
+  readonly #metrics: Metrics['packets'];
   readonly #last = new Map<`${Family} ${Counted}`, number>();
   readonly #totals: Record<Counted, number> = { invalidDropped: 0, localhostAccepted: 0 };
-  #readAt = Number.NEGATIVE_INFINITY;
-  #reading: Promise<void> | undefined;
 
-  constructor(options: PacketCounterOptions) {
-    this.#options = options;
+  constructor(metrics: Metrics['packets']) {
+    this.#metrics = metrics;
   }
 
-  /** For a scrape: brings the metrics up to date, unless that would keep it waiting. */
-  async refresh(): Promise<void> {
-    const { clock } = this.#options;
-    if (clock.now() - this.#readAt < staleMs) return;
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined;
-    });
-    const waited = new AbortController();
-    const patience = clock.sleep(scrapeWaitMs, waited.signal).catch(() => undefined);
-    await Promise.race([this.#reading, patience]);
-    waited.abort(new Error('done'));
-  }
-
-  async #read(): Promise<void> {
-    const { clock, tools, metrics } = this.#options;
-    await Promise.all(tools.map((family) => this.#readFamily(family)));
-    this.#readAt = clock.now();
-    metrics.setPackets(this.#totals);
-  }
-
-  async #readFamily(tools: FamilyTools): Promise<void> {
-    const { commands, onError } = this.#options;
+  /** What `iptables-save -c` says of the filter table of each family. */
+  read(saved: ReadonlyMap<Family, string>): void {
     const rules = names.map((name) => countedRules[name]);
-    try {
-      const packets = await readRuleCounters(commands, tools, rules);
-      for (const [index, name] of names.entries()) this.#count(tools.family, name, packets[index]);
-    } catch (error) {
-      onError(error);
+    for (const [family, text] of saved) {
+      const packets = parseRuleCounters(text, rules);
+      for (const [index, name] of names.entries()) this.#count(family, name, packets[index]);
     }
+    this.#metrics.setPackets(this.#totals);
   }
 
   /** A counter that is smaller than it was has started again from zero. */

@@ -1,11 +1,13 @@
 import type { Family } from '../../pkg/net/index.ts';
 import type { Clock } from '../../pkg/runtime/index.ts';
-import type { FamilySync } from './family-sync.ts';
+import type { FamilySync, SetSizes } from './family-sync.ts';
 import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
 
 export interface DriftAuditOptions {
   readonly clock: Clock;
   readonly families: readonly FamilySync[];
+  /** Reads the number of members of every set. */
+  readonly setSizes: (signal: AbortSignal) => Promise<SetSizes>;
   /** A look at everything is at least this far apart, in milliseconds; farther when looking is expensive. */
   readonly syncPeriodMs: number;
   /** The kernel may not be as it was left: read, compare, repair. */
@@ -82,13 +84,16 @@ export class DriftAudit {
   }
 
   async #look(): Promise<void> {
-    const { clock, families, onSuspicion, onVerified, syncPeriodMs } = this.#options;
+    const { clock, families, setSizes, onSuspicion, onVerified, syncPeriodMs } = this.#options;
+    const { signal } = this.#stop;
     if (clock.now() >= this.#nextLook) {
       this.#nextLook = clock.now() + syncPeriodMs;
       onSuspicion('it is time to compare everything');
       return;
     }
-    const found = await Promise.all(families.map((family) => family.glance(this.#stop.signal)));
+    // The sets of both families are one list.
+    const sizes = setSizes(signal);
+    const found = await Promise.all(families.map((family) => family.glance(sizes, signal)));
     for (const [index, { state }] of families.entries())
       if (found[index] === 'nothing') onVerified(state.family);
     if (found.includes('sets')) {

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { chainName, setName } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
-import type { FamilySync } from './family-sync.ts';
+import type { FamilySync, SetSizes } from './family-sync.ts';
 
 const signal = new AbortController().signal;
 const refused = { exitCode: 2, stderr: 'iptables-restore: line 2 failed' };
@@ -75,13 +75,13 @@ describe('FamilySync', () => {
     fake.answer('IPv4', 'save', {
       stdout: '*filter\n:KUBE-FORWARD - [0:0]\n-A KUBE-FORWARD -j RETURN\nCOMMIT\n',
     });
-    expect(await family.glance(signal)).toBe('nothing');
+    expect(await family.glance(fake.setSizes(signal), signal)).toBe('nothing');
     fake.answer('IPv4', 'save', undefined);
-    expect(await family.glance(signal)).toBe('rules');
+    expect(await family.glance(fake.setSizes(signal), signal)).toBe('rules');
   });
 
   test('does not judge at a glance what it does not know anyway', async () => {
-    expect(await family.glance(signal)).toBe('unknown');
+    expect(await family.glance(fake.setSizes(signal), signal)).toBe('unknown');
   });
 
   describe('at a glance at the sets', () => {
@@ -98,16 +98,16 @@ describe('FamilySync', () => {
         stdout: '*nat\n:KUBE-SERVICES - [0:0]\n-A KUBE-SERVICES -j RETURN\nCOMMIT\n',
       });
       fake.showSets('list', listed(1));
-      expect(await family.glance(signal)).toBe('nothing');
+      expect(await family.glance(fake.setSizes(signal), signal)).toBe('nothing');
     });
 
     test('sees that one was emptied, also when that happens twice', async () => {
       for (let time = 0; time < 2; time += 1) {
         fake.showSets('list', listed(0));
         fake.showSets('save', 'create WEIR-4-A hash:ip family inet maxelem 16\n');
-        expect(await family.glance(signal)).toBe('sets');
+        expect(await family.glance(fake.setSizes(signal), signal)).toBe('sets');
         family.invalidate();
-        expect(await family.glance(signal)).toBe('unknown');
+        expect(await family.glance(fake.setSizes(signal), signal)).toBe('unknown');
         await family.refresh(signal);
         expect((await family.write(signal))?.plan.addMembers).toEqual([
           { set: 'WEIR-4-A', members: ['10.0.0.1'] },
@@ -117,13 +117,22 @@ describe('FamilySync', () => {
 
     test('does not say again what turned out to be right', async () => {
       fake.showSets('list', listed(2));
-      expect(await family.glance(signal)).toBe('sets');
+      expect(await family.glance(fake.setSizes(signal), signal)).toBe('sets');
       family.invalidate();
       await family.refresh(signal);
       expect(await family.write(signal)).toBeUndefined();
-      expect(await family.glance(signal)).toBe('nothing');
+      expect(await family.glance(fake.setSizes(signal), signal)).toBe('nothing');
       fake.showSets('list', listed(3));
-      expect(await family.glance(signal)).toBe('sets');
+      expect(await family.glance(fake.setSizes(signal), signal)).toBe('sets');
+    });
+
+    test('believes no sizes that were read while Weir wrote', async () => {
+      const sizes = Promise.withResolvers<SetSizes>();
+      const glance = family.glance(sizes.promise, signal);
+      family.state.addMember(setName('WEIR-4-A'), '10.0.0.2');
+      await family.write(signal);
+      sizes.resolve(new Map([['WEIR-4-A', 1]]));
+      expect(await glance).toBe('nothing');
     });
   });
 });

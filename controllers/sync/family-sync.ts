@@ -18,6 +18,9 @@ export interface FamilyWrite {
 /** What a glance at the kernel finds changed by somebody else; `unknown` while the kernel has to be read anyway. */
 export type Glance = 'unknown' | 'nothing' | 'rules' | 'sets';
 
+/** How many members each set of the kernel has, `undefined` where ipset does not say. */
+export type SetSizes = ReadonlyMap<string, number | undefined>;
+
 /** Tables that Weir writes. */
 const tables = ['filter', 'nat'] as const;
 
@@ -29,6 +32,8 @@ export class FamilySync {
   /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
   #unknown = true;
   #hasWritten = false;
+  /** Beginnings and ends of writes: what was read elsewhere meanwhile says nothing. */
+  #writeSteps = 0;
   /** What was said of the sizes of sets since the last write. What a full read found no fault with is not said again. */
   #oddSizes = '';
 
@@ -97,6 +102,7 @@ export class FamilySync {
   async write(signal: AbortSignal): Promise<FamilyWrite | undefined> {
     const plan = this.state.plan();
     if (isEmptyPlan(plan)) return undefined;
+    this.#writeSteps += 1;
     try {
       const report = await this.#writer.apply(plan, { signal });
       this.state.applied(plan);
@@ -106,6 +112,8 @@ export class FamilySync {
     } catch (error) {
       this.#unknown = true;
       throw error;
+    } finally {
+      this.#writeSteps += 1;
     }
   }
 
@@ -116,22 +124,24 @@ export class FamilySync {
 
   /**
    * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
-   * that packets meet, and the number of members of each set. A member that is exchanged for another is not seen.
+   * that packets meet, and the number of members of each set, which somebody else begins to read now. A member that is exchanged for
+   * another is not seen.
    */
-  async glance(signal: AbortSignal): Promise<Glance> {
+  async glance(setSizes: Promise<SetSizes>, signal: AbortSignal): Promise<Glance> {
+    const steps = this.#writeSteps;
     const [filter, prerouting, sizes] = await Promise.all([
       this.#writer.readTable('filter', { signal }),
       this.#writer.readChain('nat', 'PREROUTING', { signal }),
-      this.#writer.readSetSizes({ signal }),
+      setSizes,
     ]);
     if (this.#unknown) return 'unknown';
     this.state.replaceAppliedTable('filter', filter);
     this.state.replaceAppliedBuiltin('nat', 'PREROUTING', prerouting);
-    if (this.#isNewlyOdd(sizes)) return 'sets';
+    if (steps === this.#writeSteps && this.#isNewlyOdd(sizes)) return 'sets';
     return isEmptyPlan(this.state.plan()) ? 'nothing' : 'rules';
   }
 
-  #isNewlyOdd(sizes: ReadonlyMap<string, number | undefined>): boolean {
+  #isNewlyOdd(sizes: SetSizes): boolean {
     const before = this.#oddSizes;
     this.#oddSizes = this.state.setsOfOtherSize(sizes).join(', ');
     return this.#oddSizes !== '' && this.#oddSizes !== before;

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { FakeApiProcess } from '../../test/support/fake-api-process.ts';
+import { childrenOf } from '../../test/support/process-facts.ts';
 import type { Manifest } from '../../test/support/service-manifests.ts';
 import { WeirProcess } from '../../test/support/weir-process.ts';
 import { BenchNetwork } from './bench-network.ts';
@@ -50,15 +51,12 @@ export class AgentNode {
     return { now: residentBytes(this.#pid) / 1e6, peak: peakBytes(this.#pid) / 1e6 };
   }
 
-  /** What Weir and the programs it started have used of a core until now. */
+  /** What Weir and the programs it started have used of a core until now, those that its shell started too. */
   cpuMs(): { readonly own: number; readonly programs: number } {
-    const stat = readFileSync(`/proc/${this.#pid}/stat`, 'utf8');
-    const fields = stat
-      .slice(stat.lastIndexOf(')') + 2)
-      .split(' ')
-      .map(Number);
-    const ticks = (first: number): number => (fields[first] ?? 0) + (fields[first + 1] ?? 0);
-    return { own: ticks(11) * msPerTick, programs: ticks(13) * msPerTick };
+    const weir = cpuMsOf(this.#pid);
+    const children = childrenOf(this.#pid).map(cpuMsOf);
+    const ofChildren = children.reduce((sum, { own, waitedFor }) => sum + own + waitedFor, 0);
+    return { own: weir.own, programs: weir.waitedFor + ofChildren };
   }
 
   /** A log that is made from now on: milliseconds from now to the first line of each pattern, one after the other. */
@@ -93,4 +91,15 @@ export class AgentNode {
   get #pid(): number {
     return this.#running().pid;
   }
+}
+
+/** What a process and the children that it has waited for have used. */
+function cpuMsOf(pid: number): { readonly own: number; readonly waitedFor: number } {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number);
+  const ticks = (first: number): number => (fields[first] ?? 0) + (fields[first + 1] ?? 0);
+  return { own: ticks(11) * msPerTick, waitedFor: ticks(13) * msPerTick };
 }

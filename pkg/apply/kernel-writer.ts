@@ -1,7 +1,7 @@
 import PQueue from 'p-queue';
 import type { KernelSnapshot, Plan, TableName, TableSnapshot } from '../kernel/index.ts';
-import { WeirError } from '../runtime/index.ts';
-import { readChain, readKernel, readOneTable, readSetSizes } from './read-kernel.ts';
+import { type CommandRunner, WeirError } from '../runtime/index.ts';
+import { readChain, readKernel, readOneTable } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { restorePieces } from './restore-pieces.ts';
 import type { RestoreContext } from './run-restore.ts';
@@ -24,16 +24,23 @@ export interface QueueOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface KernelWriterOptions extends RestoreContext {
+  /** Runs the programs that look at a small part of the kernel, which are started all the time; `commands` unless told. */
+  readonly lookCommands?: CommandRunner;
+}
+
 /**
  * The only writer to one family's rules and sets. Writes and reads wait for each other, so that a read never sees a
  * write that is half done. No queue timeout: it would free the slot while the command still runs.
  */
 export class KernelWriter {
   readonly #context: RestoreContext;
+  readonly #lookCommands: CommandRunner;
   readonly #queue = new PQueue({ concurrency: 1 });
 
-  constructor(context: RestoreContext) {
+  constructor({ lookCommands, ...context }: KernelWriterOptions) {
     this.#context = context;
+    this.#lookCommands = lookCommands ?? context.commands;
   }
 
   /**
@@ -55,19 +62,14 @@ export class KernelWriter {
 
   /** Reads one table, without sets; `undefined` where the kernel has none. Throws as `read`. */
   readTable(table: TableName, options: QueueOptions = {}): Promise<TableSnapshot | undefined> {
-    const { commands, tools } = this.#context;
-    return this.#inTurn(options, () => readOneTable(commands, tools, table, options.signal));
+    const { tools } = this.#context;
+    return this.#inTurn(options, () => readOneTable(this.#lookCommands, tools, table, options.signal));
   }
 
   /** Rule bodies of one chain. Throws as `read`. */
   readChain(table: TableName, chain: string, options: QueueOptions = {}): Promise<readonly string[]> {
-    const { commands, tools } = this.#context;
-    return this.#inTurn(options, () => readChain(commands, tools, table, chain, options.signal));
-  }
-
-  /** The number of members of every set, `undefined` where ipset does not say. Throws as `read`. */
-  readSetSizes(options: QueueOptions = {}): Promise<ReadonlyMap<string, number | undefined>> {
-    return this.#inTurn(options, () => readSetSizes(this.#context.commands, options.signal));
+    const { tools } = this.#context;
+    return this.#inTurn(options, () => readChain(this.#lookCommands, tools, table, chain, options.signal));
   }
 
   /** Resolves when nothing waits or runs. */

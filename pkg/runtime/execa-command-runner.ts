@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import type { Command, CommandResult, CommandRunner } from './command-runner.ts';
+import { programEnvironment } from './program-environment.ts';
 import { systemClock } from './system-clock.ts';
 
 export interface CommandRunnerOptions {
@@ -11,8 +12,6 @@ export interface CommandRunnerOptions {
   readonly onSpawn?: (file: string, seconds: number) => void;
 }
 
-/** iptables lives in sbin, which the PATH of a service manager or of an unprivileged shell may lack. */
-const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const killDelayMs = 1000;
 /** After the process is gone its pipes may be held open by a child of its own: this long we wait for them. */
 const pipeGraceMs = 500;
@@ -24,9 +23,9 @@ const maxStderr = 64 * 1024;
 const maxStdout = 256 * 1024 * 1024;
 const writeSize = 64 * 1024;
 
-/** Programs through execa, with a minimal environment so that messages are in English and nothing of ours leaks. */
+/** Programs through execa, with a minimal environment. */
 export function createCommandRunner(options: CommandRunnerOptions = {}): CommandRunner {
-  const env = { LC_ALL: 'C', PATH: options.path ?? systemPath };
+  const env = programEnvironment(options.path);
   const onSpawn = options.onSpawn ?? (() => undefined);
   return { run: (command, signal) => runCommand(command, { env, onSpawn }, signal) };
 }

@@ -1,6 +1,6 @@
-import { FamilySync } from '../../controllers/sync/family-sync.ts';
+import { FamilySync, type SetSizes } from '../../controllers/sync/family-sync.ts';
 import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
-import { KernelWriter } from '../../pkg/apply/index.ts';
+import { KernelWriter, readSetSizes } from '../../pkg/apply/index.ts';
 import { RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import type { CommandResult } from '../../pkg/runtime/index.ts';
@@ -13,6 +13,7 @@ type Program = 'save' | 'restore';
 export interface FakeFamilies {
   readonly families: readonly FamilySync[];
   readonly commands: FakeCommandRunner;
+  readonly setSizes: (signal: AbortSignal) => Promise<SetSizes>;
   /** What the program answers from now on; `undefined`: success, with nothing to show. */
   answer(family: Family, program: Program, result: Partial<CommandResult> | undefined): void;
   /** What `ipset` shows from now on: its sets with their members, or only their heads. */
@@ -51,6 +52,7 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
   return {
     families,
     commands,
+    setSizes: (signal) => readSetSizes(commands, signal),
     answer: (family, kind, result) => {
       if (result === undefined) answers.delete(file(family, kind));
       else answers.set(file(family, kind), result);

@@ -10,7 +10,7 @@ const timeoutMs = 15_000;
  * The filter table of a family as iptables-save prints it, with the counters of its rules. Only reads, and beside any writer.
  * Throws WEIR_SAVE_FAILED, or the signal's reason.
  */
-export async function saveFilterCounters(
+export async function readFilterCounters(
   commands: CommandRunner,
   tools: FamilyTools,
   signal?: AbortSignal,

@@ -1,0 +1,142 @@
+import type { ChildProcess } from 'node:child_process';
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { execa } from 'execa';
+import { programEnvironment } from './program-environment.ts';
+
+export type ShellAnswer =
+  | {
+      readonly kind: 'ended';
+      readonly exitCode: number;
+      readonly stdout: string;
+      /** At most 64 KiB; the rest is dropped. */
+      readonly stderr: string;
+    }
+  /** The shell ended before the command did, whoever killed it. It answers nothing from then on. */
+  | { readonly kind: 'killed'; readonly stderr: string }
+  | { readonly kind: 'no shell' };
+
+const maxStdout = 256 * 1024 * 1024;
+const maxStderr = 64 * 1024;
+
+/**
+ * A `sh` that waits for commands; it ends when it is killed or when this process does. It alone keeps no process alive, and what
+ * runs in it is a group of its own.
+ */
+export class Shell {
+  readonly #process: ChildProcess;
+  /** Why it can't be asked any more. */
+  #end: 'killed' | 'no shell' | undefined;
+
+  constructor() {
+    const child = execa('sh', [], {
+      env: programEnvironment(),
+      extendEnv: false,
+      reject: false,
+      detached: true,
+      stdin: 'pipe',
+      stdout: 'pipe',
+      stderr: 'pipe',
+      buffer: false,
+    });
+    this.#process = child.nodeChildProcess;
+    const { stdin, stdout, stderr } = this.#process;
+    // A pipe that breaks says no more than the end of the process does.
+    for (const stream of [stdin, stdout, stderr]) {
+      stream?.on('error', () => undefined);
+      if (stream instanceof Socket) stream.unref();
+    }
+    this.#process.once('error', () => {
+      this.#end = 'no shell';
+    });
+    this.#process.once('exit', () => {
+      this.#end ??= 'killed';
+    });
+    this.#process.unref();
+  }
+
+  /**
+   * Runs one command, in the words of sh; the mark shows where its output ends. To be called again when it is answered. The signal kills
+   * the shell with all that runs in it.
+   */
+  ask(
+    command: string,
+    { mark, signal }: { readonly mark: string; readonly signal: AbortSignal },
+  ): Promise<ShellAnswer> {
+    const { stdin, stdout, stderr } = this.#process;
+    const kill = (): void => this.#kill();
+    return new Promise((resolve) => {
+      const outputs = [outputOf(stdout, mark, maxStdout), outputOf(stderr, mark, maxStderr)] as const;
+      const settle = (answer: ShellAnswer): void => {
+        for (const output of outputs) output.stop();
+        signal.removeEventListener('abort', kill);
+        this.#process.off('exit', onEnd).off('error', onEnd);
+        if (answer.kind !== 'ended') this.#kill();
+        resolve(answer);
+      };
+      const onEnd = (): void =>
+        settle(
+          this.#end === 'no shell' ? { kind: 'no shell' } : { kind: 'killed', stderr: outputs[1].text() },
+        );
+      this.#process.once('exit', onEnd).once('error', onEnd);
+      signal.addEventListener('abort', kill);
+      if (this.#end !== undefined) onEnd();
+      const [out, err] = outputs;
+      void Promise.all([out.exitCode, err.exitCode]).then(([exitCode]) =>
+        settle(
+          out.isCut()
+            ? { kind: 'killed', stderr: 'too much output' }
+            : { kind: 'ended', exitCode, stdout: out.text(), stderr: err.text() },
+        ),
+      );
+      const say = `printf '\\n${mark} %s\\n' "$status"`;
+      stdin?.write(`${command}; status=$?; ${say}; ${say} >&2\n`);
+    });
+  }
+
+  #kill(): void {
+    const { pid } = this.#process;
+    if (pid === undefined || this.#end !== undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It was gone already.
+    }
+  }
+}
+
+interface Output {
+  /** When the mark has come. */
+  readonly exitCode: Promise<number>;
+  /** Without the mark. */
+  text(): string;
+  isCut(): boolean;
+  stop(): void;
+}
+
+/** What a command prints, up to `\nMARK CODE\n`; of more than `limit` characters the beginning. */
+function outputOf(stream: Readable | null, mark: string, limit: number): Output {
+  const chunks: string[] = [];
+  const ending = new RegExp(`\\n${mark} (\\d+)\\n$`);
+  const longestEnding = mark.length + 8;
+  let length = 0;
+  let tail = '';
+  let markLength = 0;
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const take = (chunk: string): void => {
+    if (length < limit) chunks.push(chunk);
+    length += chunk.length;
+    tail = (tail + chunk).slice(-longestEnding);
+    const found = ending.exec(tail);
+    if (found === null) return;
+    markLength = found[0].length;
+    resolve(Number(found[1]));
+  };
+  stream?.setEncoding('utf8').on('data', take);
+  return {
+    exitCode: promise,
+    text: () => chunks.join('').slice(0, Math.min(limit, length - markLength)),
+    isCut: () => length - markLength > limit,
+    stop: () => stream?.off('data', take),
+  };
+}
