@@ -2,7 +2,14 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { execa } from 'execa';
 import { environmentInside, runningLab, startLab, stopLab, wordsInside } from '../test/lab/lab.ts';
-import { backends, type LabSettings, type LabState, labFiles, oneOf, proxies } from '../test/lab/settings.ts';
+import {
+  kindOf,
+  kindOptions,
+  kindUsage,
+  type LabSettings,
+  type LabState,
+  labFiles,
+} from '../test/lab/settings.ts';
 import { build } from './build.ts';
 import { upstreamFolder } from './upstream.ts';
 
@@ -11,8 +18,7 @@ const usage = `npm run lab -- up|down|status|exec
 A Kubernetes cluster on this machine: the real control plane, and nodes that are network namespaces. Needs root and Go.
   up                     starts it, and says how to reach it
     --nodes N            how many nodes, in three zones by turns (default: 3)
-    --proxy NAME         who programs Services: ${proxies.join(', ')} (default: weir)
-    --backend NAME       kind of iptables: ${backends.join(', ')} (default: auto)
+${kindUsage}
   down                   takes it away, with every process in it
   status                 says what runs
   exec [NODE] -- WORDS   runs a command in the network of a node, else in that of the control plane`;
@@ -70,8 +76,7 @@ async function main(words: readonly string[]): Promise<number> {
     allowPositionals: true,
     options: {
       nodes: { type: 'string', default: '3' },
-      proxy: { type: 'string', default: 'weir' },
-      backend: { type: 'string', default: 'auto' },
+      ...kindOptions,
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -85,8 +90,7 @@ async function main(words: readonly string[]): Promise<number> {
       const nodes = Number(values.nodes);
       if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50)
         throw new RangeError('--nodes is a number from 1 to 50');
-      const proxy = oneOf('proxy', values.proxy, proxies);
-      return up({ nodes, proxy, backend: oneOf('backend', values.backend, backends) });
+      return up({ nodes, ...kindOf(values) });
     }
     case 'down':
       return down();

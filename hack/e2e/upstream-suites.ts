@@ -2,18 +2,16 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { lookAtMachine } from '../../test/e2e/machine.ts';
 import { countsLine, countsOf, type SpecResult } from '../../test/e2e/report.ts';
-import { duration, withRun } from '../../test/e2e/results-document.ts';
+import { duration, titleOf, withRun } from '../../test/e2e/results-document.ts';
 import { allSpecs } from '../../test/e2e/run-specs.ts';
 import { runSuite, type SuiteOutcome } from '../../test/e2e/run-suite.ts';
 import { limited, type Suite, select, suites } from '../../test/e2e/suites.ts';
-import { type Backend, backends, oneOf, type Proxy, proxies } from '../../test/lab/settings.ts';
+import { kindOf, kindOptions, type LabKind } from '../../test/lab/settings.ts';
 import { build } from '../build.ts';
 import { upstreamFolder } from '../upstream.ts';
 
-interface Choices {
+interface Choices extends LabKind {
   readonly only: string;
-  readonly proxy: Proxy;
-  readonly backend: Backend;
   readonly nodes: number | undefined;
   readonly processes: number | undefined;
 }
@@ -28,8 +26,7 @@ export async function runUpstream(words: readonly string[]): Promise<number> {
     allowPositionals: true,
     options: {
       only: { type: 'string', default: '' },
-      proxy: { type: 'string', default: 'weir' },
-      backend: { type: 'string', default: 'auto' },
+      ...kindOptions,
       nodes: { type: 'string' },
       procs: { type: 'string' },
       list: { type: 'boolean', default: false },
@@ -39,8 +36,7 @@ export async function runUpstream(words: readonly string[]): Promise<number> {
   const chosen = positionals.map((word) => suiteNamed(word));
   const choices: Choices = {
     only: values.only,
-    proxy: oneOf('proxy', values.proxy, proxies),
-    backend: oneOf('backend', values.backend, backends),
+    ...kindOf(values),
     nodes: countOf('nodes', values.nodes),
     processes: countOf('procs', values.procs),
   };
@@ -106,13 +102,13 @@ async function run(
 }
 
 async function say(suite: Suite, outcome: SuiteOutcome, isWhole: boolean): Promise<void> {
-  const { results, seconds, settings } = outcome;
+  const { results, seconds } = outcome;
+  const run = { ...outcome, suite: suite.name };
   if (isWhole) {
     const document = await readFile(resultsFile, 'utf8').catch(() => '');
-    await writeFile(resultsFile, withRun(document, { ...outcome, ...settings, suite: suite.name }));
+    await writeFile(resultsFile, withRun(document, run));
   }
   for (const { name, outcome, message } of results)
-    if (outcome !== 'passed') console.log(`${outcome}: ${name}: ${message}`);
-  const title = `${suite.name}, ${settings.proxy}, iptables ${settings.backend}`;
-  console.log(`${title}: ${countsLine(countsOf(results))} in ${duration(seconds)}`);
+    if (outcome !== 'passed' || message !== '') console.log(`${outcome}: ${name}: ${message}`);
+  console.log(`${titleOf(run)}: ${countsLine(countsOf(results))} in ${duration(seconds)}`);
 }

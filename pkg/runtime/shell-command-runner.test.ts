@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import * as fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { Command } from './command-runner.ts';
+import type { Command, CommandRunner } from './command-runner.ts';
 import { createCommandRunner } from './execa-command-runner.ts';
 import { ShellCommandRunner } from './shell-command-runner.ts';
 
@@ -16,18 +16,19 @@ const program = (file: string, ...args: readonly string[]): Command => ({
 });
 
 describe('ShellCommandRunner', () => {
+  const inner = createCommandRunner();
+  const direct: CommandRunner = {
+    run: (command, signal) => {
+      ranDirectly.push(command);
+      return inner.run(command, signal);
+    },
+  };
   let ranDirectly: Command[];
   let runner: ShellCommandRunner;
 
   beforeEach(() => {
     ranDirectly = [];
-    const direct = createCommandRunner();
-    runner = new ShellCommandRunner({
-      run: (command, signal) => {
-        ranDirectly.push(command);
-        return direct.run(command, signal);
-      },
-    });
+    runner = new ShellCommandRunner(direct);
   });
 
   test('gives exit code and both outputs, as they are', async () => {
@@ -141,6 +142,13 @@ describe('ShellCommandRunner', () => {
       expect(stdout).toMatch(/^\d+$/);
       await isGone(stdout);
     }
+  });
+
+  test('does without a shell where there is none', async () => {
+    const without = new ShellCommandRunner(direct, 'no-such-shell');
+    for (const text of ['first', 'second'])
+      expect(await without.run(program('echo', text))).toMatchObject({ exitCode: 0, stdout: `${text}\n` });
+    expect(ranDirectly).toHaveLength(2);
   });
 
   test('leaves programs with input to the other runner', async () => {

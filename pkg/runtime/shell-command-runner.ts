@@ -17,6 +17,7 @@ const spawnErrors: ReadonlyMap<number, string> = new Map([
  */
 export class ShellCommandRunner implements CommandRunner {
   readonly #direct: CommandRunner;
+  readonly #program: string;
   readonly #queue = new PQueue({ concurrency: 1 });
   /** No output contains it by chance. */
   readonly #nonce = randomUUID();
@@ -24,8 +25,10 @@ export class ShellCommandRunner implements CommandRunner {
   #shell: Shell | undefined;
   #hasShell = true;
 
-  constructor(direct: CommandRunner) {
+  /** `program` is a shell of POSIX. */
+  constructor(direct: CommandRunner, program = 'sh') {
     this.#direct = direct;
+    this.#program = program;
   }
 
   run(command: Command, signal?: AbortSignal): Promise<CommandResult> {
@@ -37,23 +40,27 @@ export class ShellCommandRunner implements CommandRunner {
     signal?.throwIfAborted();
     if (!this.#hasShell) return this.#direct.run(command, signal);
     const startedAt = systemClock.now();
-    this.#shell ??= new Shell();
+    this.#shell ??= new Shell(this.#program);
     this.#commands += 1;
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), command.timeoutMs);
-    const ends = signal === undefined ? [deadline.signal] : [deadline.signal, signal];
-    const answer = await this.#shell.ask(shellCommand(command), {
-      mark: `${this.#nonce}-${this.#commands}`,
-      signal: AbortSignal.any(ends),
-    });
+    const end = new AbortController();
+    const giveUp = (): void => end.abort();
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      giveUp();
+    }, command.timeoutMs);
+    signal?.addEventListener('abort', giveUp);
+    const mark = `${this.#nonce}-${this.#commands}`;
+    const answer = await this.#shell.ask(shellCommand(command), { mark, signal: end.signal });
     clearTimeout(timer);
-    if (answer.kind !== 'ended' || ends.some(({ aborted }) => aborted)) this.#shell = undefined;
+    signal?.removeEventListener('abort', giveUp);
+    if (answer.kind !== 'ended' || end.signal.aborted) this.#shell = undefined;
     signal?.throwIfAborted();
     if (answer.kind === 'no shell') {
       this.#hasShell = false;
       return this.#direct.run(command);
     }
-    return resultOf(answer, { timedOut: deadline.signal.aborted, durationMs: systemClock.now() - startedAt });
+    return resultOf(answer, { timedOut, durationMs: systemClock.now() - startedAt });
   }
 }
 

@@ -28,8 +28,8 @@ export class Shell {
   /** Why it can't be asked any more. */
   #end: 'killed' | 'no shell' | undefined;
 
-  constructor() {
-    const child = execa('sh', [], {
+  constructor(program: string) {
+    const child = execa(program, [], {
       env: programEnvironment(),
       extendEnv: false,
       reject: false,

@@ -28,7 +28,7 @@ export interface SpecResult {
   readonly name: string;
   readonly outcome: 'passed' | 'failed' | 'skipped';
   readonly seconds: number;
-  /** First line of what went wrong, or why it was not run. */
+  /** First line of what went wrong, be it at a first attempt, or why it was not run. */
   readonly message: string;
 }
 
@@ -44,7 +44,7 @@ export function specsOf(reports: readonly SuiteReport[]): readonly SpecReport[] 
 }
 
 /**
- * The outcome of each spec of a suite: `notRun` says which were left out on purpose, and why. One that the report does not know
+ * The outcome of each spec of a suite, of one that ran twice the second: `notRun` says which were left out on purpose, and why. One that the report does not know
  * has failed, for it vanished or the run ended before it; and so has one that skipped itself, for nobody knew that it would.
  */
 export function resultsOf(
@@ -52,25 +52,27 @@ export function resultsOf(
   names: readonly string[],
   notRun: readonly NotRun[],
 ): readonly SpecResult[] {
-  const byName = new Map(
-    specsOf(reports)
-      .filter(wasSelected)
-      .map((spec) => [specName(spec), spec]),
-  );
+  const attempts = Map.groupBy(specsOf(reports).filter(wasSelected), specName);
   const reasons = new Map(notRun.map(({ name, reason }) => [name, reason]));
   return names.map((name) => {
     const reason = reasons.get(name);
     if (reason !== undefined) return { name, outcome: 'skipped', seconds: 0, message: reason };
-    const spec = byName.get(name);
-    if (spec === undefined) return { name, outcome: 'failed', seconds: 0, message: 'was not run' };
-    const said = (spec.Failure?.Message ?? '').split('\n')[0]?.slice(0, 200) ?? '';
+    const [first, second] = attempts.get(name) ?? [];
+    if (first === undefined) return { name, outcome: 'failed', seconds: 0, message: 'was not run' };
+    const last = second ?? first;
     return {
       name,
-      outcome: spec.State === 'passed' ? 'passed' : 'failed',
-      seconds: Math.round(spec.RunTime / 1e9),
-      message: spec.State === 'skipped' ? `skipped itself: ${said}` : said,
+      outcome: last.State === 'passed' ? 'passed' : 'failed',
+      seconds: Math.round(last.RunTime / 1e9),
+      message:
+        second === undefined ? complaint(first) : `at the second attempt; the first: ${complaint(first)}`,
     };
   });
+}
+
+function complaint({ State, Failure }: SpecReport): string {
+  const said = (Failure?.Message ?? '').split('\n')[0]?.slice(0, 200) ?? '';
+  return State === 'skipped' ? `skipped itself: ${said}` : said;
 }
 
 /** A report names all specs that there are; those that were not asked for look like skipped ones without a reason. */

@@ -1,11 +1,10 @@
+import type { LabKind } from '../lab/settings.ts';
 import { countsLine, countsOf, type SpecResult } from './report.ts';
 
 /** A suite that was run as a whole. */
 export interface Run {
   readonly suite: string;
-  readonly proxy: string;
-  /** Kind of iptables. */
-  readonly backend: string;
+  readonly settings: LabKind;
   readonly seconds: number;
   /** A few words on where it ran. */
   readonly circumstances: string;
@@ -23,7 +22,7 @@ const specHead = ['outcome', 'time', 'spec', 'why'];
 
 /** A document in Markdown with this run in it, in the place of the last one of its kind. An empty document becomes a whole one. */
 export function withRun(document: string, run: Run): string {
-  const title = `${run.suite}, ${run.proxy}, iptables ${run.backend}`;
+  const title = titleOf(run);
   const [head = '', ...sections] = document.trimEnd().split('\n## ');
   const row = summaryRow(title, run);
   const rows = [...summaryRows(head).filter(([link]) => link !== row[0]), row];
@@ -36,10 +35,20 @@ export function withRun(document: string, run: Run): string {
   return `${blocks.join('\n\n')}\n`;
 }
 
-function summaryRow(title: string, { suite, proxy, backend, results, seconds }: Run): Row {
+/** Runs of one kind have one title. */
+export function titleOf({ suite, settings }: Pick<Run, 'suite' | 'settings'>): string {
+  return `${suite}, ${settings.proxy}, iptables ${settings.backend}${besides(settings)}`;
+}
+
+/** What is not the rule. */
+function besides({ network }: LabKind): string {
+  return network === 'routed' ? '' : `, ${network} pods`;
+}
+
+function summaryRow(title: string, { suite, settings, results, seconds }: Run): Row {
   const { passed, failed, skipped } = countsOf(results);
-  const link = `[${suite}](#${anchorOf(title)})`;
-  return [link, proxy, backend, `${passed}`, `${failed}`, `${skipped}`, duration(seconds)];
+  const link = `[${suite}${besides(settings)}](#${anchorOf(title)})`;
+  return [link, settings.proxy, settings.backend, `${passed}`, `${failed}`, `${skipped}`, duration(seconds)];
 }
 
 /** Those that link to a section. */

@@ -1,10 +1,10 @@
 import { cp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runningLab, startLab, stopLab } from '../lab/lab.ts';
-import { type LabSettings, type LabState, labFiles, labFolder } from '../lab/settings.ts';
-import { countsOf, resultsOf, type SpecResult, type SuiteReport } from './report.ts';
+import { type LabKind, type LabState, labFiles, labFolder } from '../lab/settings.ts';
+import { resultsOf, type SpecResult, type SuiteReport } from './report.ts';
 import { runSpecs } from './run-specs.ts';
-import { dealOut, type NotRun, type Part, type Suite } from './suites.ts';
+import { dealOut, type NotRun, type Part, runAgain, type Suite } from './suites.ts';
 
 export interface SuiteRun {
   readonly suite: Suite;
@@ -15,7 +15,7 @@ export interface SuiteRun {
   readonly notRun: readonly NotRun[];
   readonly programs: string;
   /** Without a number of nodes, what each part of the suite needs. */
-  readonly settings: Omit<LabSettings, 'nodes'> & { readonly nodes: number | undefined };
+  readonly settings: LabKind & { readonly nodes: number | undefined };
   /** Specs at a time; without a number, what suits each part. */
   readonly processes: number | undefined;
 }
@@ -24,7 +24,7 @@ export interface SuiteOutcome {
   readonly results: readonly SpecResult[];
   readonly seconds: number;
   /** In the lab that really ran. */
-  readonly settings: Omit<LabSettings, 'nodes'>;
+  readonly settings: LabKind;
   /** A few words on where it ran. */
   readonly circumstances: string;
 }
@@ -34,20 +34,26 @@ export async function runSuite(run: SuiteRun): Promise<SuiteOutcome> {
   const begun = Date.now();
   const reports: SuiteReport[] = [];
   const circumstances: string[] = [];
-  let { proxy, backend } = run.settings;
+  let settings: LabKind = run.settings;
   for (const part of dealOut(run.suite.parts, run.runnable)) {
     const lab = await labFor(run, part);
-    ({ proxy, backend } = lab.state.settings);
+    ({ settings } = lab.state);
     try {
       const groups =
         run.processes === undefined
           ? dealOut(part.groups, part.names)
           : [{ names: part.names, processes: run.processes }];
       const report = await runSpecs(lab.state, groups);
-      reports.push(...report);
       const processes = groups.reduce((sum, group) => sum + group.processes, 0);
       circumstances.push(`${part.names.length} on ${lab.state.nodes.length} nodes, ${processes} at a time`);
-      if (countsOf(resultsOf(report, part.names, [])).failed > 0) await keepLogs(lab.state);
+      const failed = resultsOf(report, part.names, []).filter(({ outcome }) => outcome === 'failed');
+      if (failed.length > 0) await keepLogs(lab.state);
+      const again = runAgain(
+        run.suite,
+        failed.map(({ name }) => name),
+      );
+      reports.push(...report);
+      if (again.length > 0) reports.push(...(await runSpecs(lab.state, [{ names: again, processes: 1 }])));
     } finally {
       if (lab.isOurs) await stopLab(lab.state);
     }
@@ -55,7 +61,7 @@ export async function runSuite(run: SuiteRun): Promise<SuiteOutcome> {
   return {
     results: resultsOf(reports, run.names, run.notRun),
     seconds: (Date.now() - begun) / 1000,
-    settings: { proxy, backend },
+    settings,
     circumstances: circumstances.join('; '),
   };
 }

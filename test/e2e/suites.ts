@@ -1,6 +1,6 @@
 import type { Machine } from './machine.ts';
 
-/** Why a spec is not run. A pattern is part of its full name. */
+/** Why a spec is not run, or runs again. A pattern is part of its full name. */
 export interface Exclusion {
   readonly pattern: RegExp;
   readonly reason: string;
@@ -19,6 +19,8 @@ export interface Suite {
   readonly exclusions: readonly Exclusion[];
   /** All that may be skipped: a spec that upstream skips by itself has failed. */
   readonly limits: readonly Limit[];
+  /** Specs that now and then fail by their own doing: one that did runs a second time, by itself, and the results say so. */
+  readonly races: readonly Exclusion[];
   /** Each spec belongs to the first that its name matches. They run one after the other, each in a lab of its own. */
   readonly parts: readonly Part[];
 }
@@ -69,6 +71,13 @@ const services: Suite = {
     { pattern: /IPerf2/u, reason: 'measures speed with a program that the lab has not' },
   ],
   limits,
+  races: [
+    {
+      pattern: /should not be vulnerable to the invalid conntrack state bug/u,
+      reason:
+        'its server tells connections apart by the address of the client without the port: the end of one that comes between the first packets of the next is taken for a part of it',
+    },
+  ],
   parts: [
     // Two nodes in each of three zones; others make their pods on every node, and so are better off with few.
     { pattern: /Traffic Distribution/u, nodes: 6, groups: [{ pattern: all, processes: 6 }] },
@@ -89,6 +98,7 @@ const netpol: Suite = {
   include: /\[sig-network\] (Netpol|NetworkPolicy)/u,
   exclusions: [{ pattern: /Netpol API/u, reason: 'asks the API server only' }],
   limits,
+  races: [],
   parts: [{ pattern: all, nodes: 3, groups: [{ pattern: all, processes: 6 }] }],
 };
 
@@ -117,6 +127,11 @@ export function limited(suite: Suite, names: readonly string[], machine: Machine
     names,
     suite.limits.filter(({ needs }) => !machine[needs]),
   );
+}
+
+/** Which of these specs that failed run a second time. */
+export function runAgain(suite: Suite, failed: readonly string[]): readonly string[] {
+  return reasons(failed, suite.races).map(({ name }) => name);
 }
 
 /** The names that belong to each of these patterns, in their order: each to the first that it matches. */

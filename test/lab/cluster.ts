@@ -84,17 +84,18 @@ async function main(plan: ClusterPlan): Promise<void> {
   const all = [...first, startProgram(kubeControllerManager(plane)), startProgram(kubeScheduler(plane))];
   await serviceAccountsReady(api, all);
   const caFile = secrets.caCertificate;
+  const { proxy, backend, network } = plan.settings;
   const kubelets = {
     server,
     caFile,
     token: secrets.tokens['system:node'],
     certificateFile: secrets.serverCertificate,
     keyFile: secrets.serverKey,
-    backend: plan.settings.backend,
+    backend,
+    network,
     imageLayer: await makeImageLayer(plan.programs, secrets),
     version: (await api.get<{ readonly gitVersion: string }>('/version')).gitVersion,
   };
-  const { proxy, backend } = plan.settings;
   for (const node of plan.nodes) await markBackend(node, backend);
   all.push(...plan.nodes.map((node, index) => startProgram(kubelet({ ...kubelets, node, index }))));
   if (proxy === 'kube-proxy') {

@@ -1,25 +1,48 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type PodNetworkMode, podNetworkModes } from '../support/world-layout.ts';
 
 /** What `npm run lab up` may be told. */
 export interface LabSettings {
   readonly nodes: number;
   /** Who programs Services and policies on the nodes. */
-  readonly proxy: Proxy;
+  readonly proxy: (typeof proxies)[number];
   readonly backend: Backend;
+  /** How pods are wired up. */
+  readonly network: PodNetworkMode;
 }
 
-export const proxies = ['weir', 'kube-proxy', 'none'] as const;
-export type Proxy = (typeof proxies)[number];
-export const backends = ['auto', 'legacy', 'nft'] as const;
+const proxies = ['weir', 'kube-proxy', 'none'] as const;
+const backends = ['auto', 'legacy', 'nft'] as const;
 export type Backend = (typeof backends)[number];
 
+/** All but the number of nodes, which depends on what the lab is for. */
+export type LabKind = Omit<LabSettings, 'nodes'>;
+export const defaultKind: LabKind = { proxy: 'weir', backend: 'auto', network: 'routed' };
+
+/** The options of a command that starts a lab, for `parseArgs`. */
+export const kindOptions = {
+  proxy: { type: 'string', default: defaultKind.proxy },
+  backend: { type: 'string', default: defaultKind.backend },
+  network: { type: 'string', default: defaultKind.network },
+} as const;
+
+/** For the usage of such a command. */
+export const kindUsage = `\
+    --proxy NAME         who programs Services: ${proxies.join(', ')} (default: ${defaultKind.proxy})
+    --backend NAME       kind of iptables: ${backends.join(', ')} (default: ${defaultKind.backend})
+    --network NAME       how pods are wired up: ${podNetworkModes.join(', ')} (default: ${defaultKind.network})`;
+
 /** Checks what a person typed. */
-export function oneOf<Choice extends string>(
-  option: string,
-  value: string,
-  choices: readonly Choice[],
-): Choice {
+export function kindOf(values: Readonly<Record<keyof LabKind, string>>): LabKind {
+  return {
+    proxy: oneOf('proxy', values.proxy, proxies),
+    backend: oneOf('backend', values.backend, backends),
+    network: oneOf('network', values.network, podNetworkModes),
+  };
+}
+
+function oneOf<Choice extends string>(option: string, value: string, choices: readonly Choice[]): Choice {
   const choice = choices.find((choice) => choice === value);
   if (choice === undefined) throw new RangeError(`--${option} is one of ${choices.join(', ')}, not ${value}`);
   return choice;

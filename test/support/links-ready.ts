@@ -16,13 +16,18 @@ function isLink(link: Partial<Link>): link is Link {
 
 /**
  * Waits until the kernel has noticed every carrier. It does so in the background and at most once a second when links
- * come up in bunches; until then a link that is up drops all it is given, and a bridge port does not forward.
+ * come up in bunches; until then a link that is up drops all it is given, and a bridge port does not forward. Where
+ * `names` are given, only those links count.
  */
-export async function linksReady(runner: CommandRunner, namespaces: readonly string[]): Promise<void> {
+export async function linksReady(
+  runner: CommandRunner,
+  namespaces: readonly string[],
+  names?: readonly string[],
+): Promise<void> {
   const deadline = systemClock.now() + patienceMs;
   const waits = namespaces.map(async (namespace) => {
     for (;;) {
-      const waiting = await linksWaiting(runner, namespace);
+      const waiting = await linksWaiting(runner, namespace, names);
       if (waiting.length === 0) return;
       if (systemClock.now() > deadline)
         throw new Error(`${namespace}: links without carrier: ${waiting.join(', ')}`);
@@ -32,7 +37,11 @@ export async function linksReady(runner: CommandRunner, namespaces: readonly str
   await Promise.all(waits);
 }
 
-async function linksWaiting(runner: CommandRunner, namespace: string): Promise<readonly string[]> {
+async function linksWaiting(
+  runner: CommandRunner,
+  namespace: string,
+  names: readonly string[] | undefined,
+): Promise<readonly string[]> {
   const args = ['-netns', namespace, '-json', 'link', 'show', 'up'];
   const result = await runner.run({ file: 'ip', args, captureOutput: true, timeoutMs: patienceMs });
   if (result.exitCode !== 0) throw new Error(`${namespace}: ${result.stderr.trim()}`);
@@ -42,7 +51,8 @@ async function linksWaiting(runner: CommandRunner, namespace: string): Promise<r
   const links = (JSON.parse(result.stdout) as readonly Partial<Link>[]).filter(isLink);
   const bridgesInUse = new Set(links.map((link) => link.master));
   // A bridge has a carrier only once it has a port; loopback says UNKNOWN.
-  const counts = (link: Link): boolean => link.ifname !== bridgeName || bridgesInUse.has(link.ifname);
+  const counts = ({ ifname }: Link): boolean =>
+    (ifname !== bridgeName || bridgesInUse.has(ifname)) && (names?.includes(ifname) ?? true);
   return links
     .filter((link) => counts(link) && !['UP', 'UNKNOWN'].includes(link.operstate))
     .map((link) => link.ifname);

@@ -1,4 +1,5 @@
 import {
+  bridgeMac,
   bridgeName,
   familyOfAddress,
   gatewaysOf,
@@ -48,7 +49,7 @@ export function nodeLines(
   others: readonly { readonly addresses: readonly string[]; readonly podCidrs: readonly string[] }[],
 ): readonly string[] {
   const bridge = [
-    `link add ${bridgeName} type bridge mcast_snooping 0`,
+    `link add ${bridgeName} address ${bridgeMac} type bridge mcast_snooping 0`,
     ...gatewaysOf(podCidrs).map((address) =>
       addressLine(address, prefixLength(podCidrs, address), bridgeName),
     ),

@@ -19,7 +19,8 @@ export interface NodeSpec {
   readonly podCidrs?: readonly string[];
 }
 
-export type PodNetworkMode = 'routed' | 'bridged';
+export const podNetworkModes = ['routed', 'bridged'] as const;
+export type PodNetworkMode = (typeof podNetworkModes)[number];
 
 export interface MachineSpec {
   readonly name: string;
@@ -37,6 +38,8 @@ export interface PodLink {
 }
 
 export const bridgeName = 'cni0';
+/** One for all nodes, since each has a wire of its own. Without it a bridge has that of one of its ports, and another when that goes. */
+export const bridgeMac = '0a:00:00:00:00:01';
 export const lanCidrs = ['172.18.0.0/24', 'fd00:172:18::/64'] as const;
 const firstPod = 10;
 const firstNode = 11;

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { countsLine, countsOf, resultsOf, type SpecReport, type SpecResult } from '../e2e/report.ts';
 import { withRun } from '../e2e/results-document.ts';
-import { dealOut, limited, type Suite, select, suites } from '../e2e/suites.ts';
+import { dealOut, limited, runAgain, type Suite, select, suites } from '../e2e/suites.ts';
+import { defaultKind, type LabKind } from '../lab/settings.ts';
 
 function spec(name: string, State: SpecReport['State'], message?: string): SpecReport {
   return {
@@ -44,6 +45,25 @@ test('a spec counts as skipped only where the suite has said so before', () => {
     { name: names[0], outcome: 'failed', seconds: 2, message: 'skipped itself: needs more nodes' },
     { name: names[1], outcome: 'skipped', seconds: 0, message: 'no SCTP' },
   ]);
+});
+
+test('of two attempts the second counts, and the first is told', () => {
+  const names = ['a', 'b'].map((name) => `[sig-network] Services ${name}`);
+  const reports = [
+    { SpecReports: [spec('a', 'failed', 'reset\nstack'), spec('b', 'failed', 'slow')] },
+    { SpecReports: [spec('a', 'passed'), spec('b', 'failed', 'slow again')] },
+  ];
+  expect(resultsOf(reports, names, [])).toMatchObject([
+    { name: names[0], outcome: 'passed', message: 'at the second attempt; the first: reset' },
+    { name: names[1], outcome: 'failed', message: 'at the second attempt; the first: slow' },
+  ]);
+});
+
+test('only specs that are known to fail by their own doing run again', () => {
+  const services = suiteNamed('services');
+  const race = 'Conntrack should not be vulnerable to the invalid conntrack state bug [Privileged]';
+  expect(runAgain(services, ['Services should serve a basic endpoint', race])).toEqual([race]);
+  expect(suites.map(({ races }) => races.length)).toEqual([0, 1]);
 });
 
 test('of several reports the one counts that ran the spec', () => {
@@ -89,10 +109,9 @@ test('specs of SCTP belong to the suite, and run where the machine has such sock
 });
 
 describe('the document of results', () => {
-  const run = (suite: string, backend: string, ...results: readonly SpecResult[]) => ({
+  const run = (suite: string, backend: LabKind['backend'], ...results: readonly SpecResult[]) => ({
     suite,
-    proxy: 'weir',
-    backend,
+    settings: { ...defaultKind, backend },
     seconds: 61,
     circumstances: '3 nodes',
     results,
@@ -134,6 +153,21 @@ describe('the document of results', () => {
       '## services, weir, iptables nft',
     ]);
     expect(again.match(/^\| \[/gmu)).toHaveLength(2);
+  });
+
+  test('a run on bridges says so, and stands beside that on routes', () => {
+    const routed = run('netpol', 'nft', result('a', 'passed'));
+    const bridged = { ...routed, settings: { ...routed.settings, network: 'bridged' as const } };
+    const both = withRun(withRun(withRun('', routed), bridged), routed);
+    expect(both).toBe(withRun(withRun('', bridged), routed));
+    expect(both.match(/^## .*$/gmu)).toEqual([
+      '## netpol, weir, iptables nft',
+      '## netpol, weir, iptables nft, bridged pods',
+    ]);
+    expect(both.match(/^\| \[.*\)/gmu)).toEqual([
+      '| [netpol, bridged pods](#netpol-weir-iptables-nft-bridged-pods)',
+      '| [netpol](#netpol-weir-iptables-nft)',
+    ]);
   });
 });
 

@@ -2,18 +2,16 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient, ApiError, type KubeObject } from '../api-client.ts';
-import { apiServiceAddresses, type Backend, type LabNode, nodeRoot } from '../settings.ts';
+import { apiServiceAddresses, type Backend, nodeRoot } from '../settings.ts';
 import { timestamp } from './container-runner.ts';
 import { HostPorts } from './host-ports.ts';
 import { nodeCpus, nodeMemoryBytes, nodeObject, nodeStatus } from './node-object.ts';
 import type { Pod } from './pod.ts';
-import { PodNetworks } from './pod-network.ts';
+import { type NodeNetwork, PodNetworks } from './pod-network.ts';
 import { type NodeContext, PodWorker } from './pod-worker.ts';
 import { startKubeletServer } from './server.ts';
 
-export interface KubeletPlan {
-  readonly node: LabNode;
-  readonly index: number;
+export interface KubeletPlan extends NodeNetwork {
   readonly server: string;
   readonly caFile: string;
   readonly token: string;
@@ -32,7 +30,7 @@ async function main(plan: KubeletPlan): Promise<void> {
   const api = new ApiClient(plan.server, await readFile(plan.caFile, 'utf8'), plan.token);
   const context: NodeContext = {
     api,
-    networks: await PodNetworks.create(plan.node, plan.index, nodeRoot(plan.node.name)),
+    networks: await PodNetworks.create(plan, nodeRoot(plan.node.name)),
     hostPorts: new HostPorts(plan.backend),
     node: {
       name: plan.node.name,

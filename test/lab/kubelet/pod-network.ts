@@ -6,7 +6,7 @@ import { CniResults } from '../../support/cni-results.ts';
 import { namespacePrefix } from '../../support/in-namespace.ts';
 import { linksReady } from '../../support/links-ready.ts';
 import { podLines, podLinesOnNode, sysctlScript, vethLine } from '../../support/world-commands.ts';
-import { type PodLink, podLink } from '../../support/world-layout.ts';
+import { bridgeName, type PodLink, type PodNetworkMode, podLink } from '../../support/world-layout.ts';
 import type { KubeObject } from '../api-client.ts';
 import type { LabNode } from '../settings.ts';
 
@@ -19,6 +19,14 @@ export interface PodNetwork {
   release(): Promise<void>;
 }
 
+/** What the network of a node's pods depends on. */
+export interface NodeNetwork {
+  readonly node: LabNode;
+  /** Of the node, from 0. */
+  readonly index: number;
+  readonly network: PodNetworkMode;
+}
+
 /** As many as a /24 has room for, less the first few. */
 const places = 240;
 
@@ -29,20 +37,22 @@ const places = 240;
 export class PodNetworks {
   readonly #node: LabNode;
   readonly #nodeIndex: number;
+  readonly #mode: PodNetworkMode;
   readonly #results: CniResults;
   readonly #free: number[] = Array.from({ length: places }, (_, place) => place);
 
-  private constructor(node: LabNode, nodeIndex: number, results: CniResults) {
+  private constructor({ node, index, network }: NodeNetwork, results: CniResults) {
     this.#node = node;
-    this.#nodeIndex = nodeIndex;
+    this.#nodeIndex = index;
+    this.#mode = network;
     this.#results = results;
   }
 
   /** `root` stands for the root of the node's file system. */
-  static async create(node: LabNode, nodeIndex: number, root: string): Promise<PodNetworks> {
+  static async create(plan: NodeNetwork, root: string): Promise<PodNetworks> {
     const folder = join(root, 'var/lib/cni');
     await mkdir(join(folder, 'results'), { recursive: true });
-    return new PodNetworks(node, nodeIndex, new CniResults(folder));
+    return new PodNetworks(plan, new CniResults(folder));
   }
 
   /** The node's own, for pods that share it. */
@@ -102,10 +112,14 @@ export class PodNetworks {
     ].join('\n');
     await Promise.all([
       // The node's end has the settings that the node was made with: new interfaces take its defaults.
-      ip(this.#node.namespace, podLinesOnNode('routed', link)),
-      shell(namespace, podSysctls).then(() => ip(namespace, podLines('routed', link, this.#node.podCidrs))),
+      ip(this.#node.namespace, podLinesOnNode(this.#mode, link)),
+      shell(namespace, podSysctls).then(() => ip(namespace, podLines(this.#mode, link, this.#node.podCidrs))),
     ]);
-    await linksReady(createCommandRunner(), [namespace]);
+    const runner = createCommandRunner();
+    await Promise.all([
+      linksReady(runner, [namespace]),
+      linksReady(runner, [this.#node.namespace], [link.nodeInterface, bridgeName]),
+    ]);
   }
 }
 

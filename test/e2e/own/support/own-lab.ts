@@ -6,7 +6,13 @@ import { upstreamFolder } from '../../../../hack/upstream.ts';
 import { environmentInside, startLab, stopLab, wordsInside } from '../../../lab/lab.ts';
 import { type ProgramVerb, tellProgram } from '../../../lab/program-socket.ts';
 import { rebootNode } from '../../../lab/reboot.ts';
-import { type LabNode, type LabSettings, type LabState, labFiles } from '../../../lab/settings.ts';
+import {
+  defaultKind,
+  type LabNode,
+  type LabSettings,
+  type LabState,
+  labFiles,
+} from '../../../lab/settings.ts';
 import { NetworkNamespace } from '../../../support/network-namespace.ts';
 import { podLink } from '../../../support/world-layout.ts';
 
@@ -30,9 +36,9 @@ export interface PodView {
   };
 }
 
-/** Starts a lab in the folder of this file of tests. What is not said is two nodes with Weir. */
+/** Starts a lab in the folder of this file of tests. What is not said is two nodes with Weir and routed pods. */
 export async function startOwnLab(settings: Partial<LabSettings> = {}): Promise<OwnLab> {
-  const whole: LabSettings = { nodes: 2, proxy: 'weir', backend: 'auto', ...settings };
+  const whole: LabSettings = { nodes: 2, ...defaultKind, ...settings };
   return new OwnLab(await startLab(whole, await upstreamFolder(), 'untilExit'));
 }
 
