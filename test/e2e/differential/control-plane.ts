@@ -9,7 +9,7 @@ import { type ControlPlane, etcd, kubeApiserver } from '../../lab/control-plane.
 import { type RunningProgram, startProgram } from '../../lab/program.ts';
 import { apiPort, apiServiceAddresses, labFiles, runFolder } from '../../lab/settings.ts';
 import type { Manifest } from '../../support/service-manifests.ts';
-import { type ApiObject, namespace } from './objects.ts';
+import { type ApiObject, identityLabel, namespace } from './objects.ts';
 
 /** Who asks, and by which address: two nodes that are alike in all else reach the server by cables of their own. */
 export interface Client {
@@ -100,10 +100,19 @@ export class Cluster {
     await this.#api.request('PATCH', `${path}/${name}/status`, { status: node['status'] });
   }
 
+  /** Sets the Node's label, or takes it away. */
+  async labelNode(name: string, label: string, value: string | undefined): Promise<void> {
+    const metadata = { labels: { [label]: value ?? null } };
+    await this.#api.request('PATCH', `/api/v1/nodes/${name}`, { metadata });
+  }
+
   /** Writes what differs from before and deletes what is not there any more; several at once, in no order. */
   async become(objects: readonly ApiObject[]): Promise<void> {
     const wanted = new Map(objects.map((object) => [pathOf(object), object]));
-    const gone = [...this.#objects].filter(([path]) => !wanted.has(path));
+    const gone = [...this.#objects].filter(([path, before]) => {
+      const after = wanted.get(path);
+      return after === undefined || !isSameOne(before, after);
+    });
     const changed = [...wanted].filter(
       ([path, object]) => JSON.stringify(this.#objects.get(path)) !== JSON.stringify(object),
     );
@@ -141,6 +150,10 @@ export class Cluster {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
     }
   }
+}
+
+function isSameOne(before: ApiObject, after: ApiObject): boolean {
+  return before.metadata.labels[identityLabel] === after.metadata.labels[identityLabel];
 }
 
 function pathOf({ kind, metadata }: ApiObject): string {

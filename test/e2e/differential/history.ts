@@ -2,12 +2,18 @@ import * as fc from 'fast-check';
 import type { Family } from '../../../pkg/net/index.ts';
 import type { Range } from '../../support/random-service-world.ts';
 import type { PodName } from '../../support/service-world.ts';
+import {
+  type ClusterState,
+  places,
+  portKinds,
+  type RandomEndpoint,
+  type RandomService,
+} from './cluster-state.ts';
 
 /** How both proxies are started, and what happens to the objects that they are told of. */
 export interface Round {
   readonly settings: RoundSettings;
-  /** The Services as they are after each batch of changes, by their place; nothing is where there is none. */
-  readonly states: readonly ClusterState[];
+  readonly batches: readonly Batch[];
   /** Chooses which of all possible packets are sent. */
   readonly packets: number;
 }
@@ -17,52 +23,31 @@ export interface RoundSettings {
   readonly masqueradeAll: boolean;
   readonly nodePortAddresses: 'all' | 'primary' | 'lan' | 'other family';
   readonly localhostNodePorts: boolean;
+}
+
+/** Changes that happen at once, between two looks. */
+export interface Batch {
+  /** The Services as they are then, by their place; nothing is where there is none. */
+  readonly state: ClusterState;
+  /** The label of the node that the proxies run on. */
   readonly zone: string | undefined;
+  readonly restart: Restart | undefined;
 }
 
-export type ClusterState = readonly (RandomService | undefined)[];
-
-export interface RandomService {
-  readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'headless' | 'ExternalName';
-  /** The first is that of `clusterIP`. */
-  readonly families: readonly Family[];
-  readonly ports: readonly PortKind[];
-  /** Numbers that no other Service has. */
-  readonly ownPorts: boolean;
-  readonly external: 'Cluster' | 'Local';
-  readonly internal: 'Cluster' | 'Local';
-  readonly ipMode: 'VIP' | 'Proxy';
-  readonly loadBalancer: 'own' | 'shared' | 'none';
-  readonly loadBalancerNodePorts: boolean;
-  readonly externalIPs: readonly ('own' | 'shared' | 'node')[];
-  readonly ranges: readonly Range[];
-  readonly affinity: boolean;
-  readonly otherProxy: boolean;
-  readonly endpoints: readonly RandomEndpoint[];
-  /** Every second endpoint is in a slice of its own, where the named ports have other numbers. */
-  readonly split: boolean;
+/** Both proxies end before the changes and start again. */
+export interface Restart {
+  readonly how: 'stopped' | 'killed';
+  /** Whether the proxies find a cluster that changed in their absence, or the one that they left. */
+  readonly changes: 'meanwhile' | 'afterwards';
 }
-
-export const portKinds = ['web', 'admin', 'dns', 'assoc'] as const;
-export type PortKind = (typeof portKinds)[number];
-
-export interface RandomEndpoint {
-  readonly pod: PodName;
-  readonly state: 'ready' | 'unsaid' | 'starting' | 'ending' | 'ended';
-  /** The pod had its address from another that is on its way out and still listed. */
-  readonly succeeds: boolean;
-  readonly nodeNamed: boolean;
-  readonly zones: readonly string[];
-  readonly nodes: readonly string[];
-}
-
-export const places = 6;
 
 function often<T>(usual: T, weight: number, other: fc.Arbitrary<T>): fc.Arbitrary<T> {
   return fc.oneof({ arbitrary: fc.constant(usual), weight }, { arbitrary: other, weight: 1 });
 }
 
 const policy = fc.constantFrom('Cluster' as const, 'Local' as const);
+
+const someZones = fc.subarray(['z1', 'z2'], { minLength: 1 });
 
 const endpoint: fc.Arbitrary<RandomEndpoint> = fc.record({
   pod: fc.constantFrom<PodName[]>('a', 'b', 'c', 'd', 'e'),
@@ -73,13 +58,24 @@ const endpoint: fc.Arbitrary<RandomEndpoint> = fc.record({
   ),
   succeeds: often(false, 8, fc.constant(true)),
   nodeNamed: often(true, 9, fc.constant(false)),
-  zones: often<readonly string[]>([], 1, fc.subarray(['z1', 'z2'])),
+  zones: often<readonly string[]>([], 1, someZones),
   nodes: often<readonly string[]>([], 4, fc.subarray(['node-a', 'node-b'])),
 });
 
 // Of two endpoints that have one address and port and are not on their way out, kube-proxy takes whichever a map gives it last: there
 // is at most one of each pod, beside one that it succeeds.
-const endpoints = fc.uniqueArray(endpoint, { maxLength: 5, selector: ({ pod }) => pod });
+const ofEachPod = { maxLength: 5, selector: ({ pod }: RandomEndpoint) => pod };
+const endpoints = fc.oneof<fc.WeightedArbitrary<readonly RandomEndpoint[]>[]>(
+  { arbitrary: fc.uniqueArray(endpoint, ofEachPod), weight: 2 },
+  // The node's zone matters only where all have a hint.
+  {
+    arbitrary: fc.uniqueArray(
+      fc.tuple(endpoint, someZones).map(([one, zones]): RandomEndpoint => ({ ...one, zones })),
+      ofEachPod,
+    ),
+    weight: 1,
+  },
+);
 
 const service: fc.Arbitrary<RandomService> = fc.record({
   type: fc.oneof<fc.WeightedArbitrary<RandomService['type']>[]>(
@@ -94,6 +90,8 @@ const service: fc.Arbitrary<RandomService> = fc.record({
     ['IPv6'],
   ),
   ports: fc.subarray([...portKinds], { minLength: 1 }),
+  spareNumber: often(false, 2, fc.constant(true)),
+  life: fc.constant<RandomService['life']>(0),
   ownPorts: fc.boolean(),
   external: policy,
   internal: policy,
@@ -110,7 +108,7 @@ const service: fc.Arbitrary<RandomService> = fc.record({
 
 /** What happens to a place from one batch to the next: most of the time little, and not everywhere. */
 interface Change {
-  readonly kind: 'none' | 'delete' | 'replace' | 'endpoints' | 'conditions' | 'settings' | 'type';
+  readonly kind: 'none' | 'delete' | 'replace' | 'endpoints' | 'conditions' | 'settings' | 'type' | 'rebirth';
   readonly service: RandomService;
 }
 
@@ -125,6 +123,8 @@ const change: fc.Arbitrary<Change> = fc.record({
     'conditions',
     'settings',
     'type',
+    'rebirth',
+    'rebirth',
   ),
   service,
 });
@@ -138,10 +138,46 @@ const settings: fc.Arbitrary<RoundSettings> = fc.record({
     fc.constantFrom('primary', 'lan', 'other family'),
   ),
   localhostNodePorts: often(true, 3, fc.constant(false)),
-  zone: fc.constantFrom('z1', 'z1', undefined),
 });
 
-/** A round of so many batches, the first of which creates everything. The same in every run with the same seed. */
+const zone = fc.constantFrom<(string | undefined)[]>('z1', 'z1', 'z2', undefined);
+
+interface RandomRestarts {
+  /** Indices of two batches after the first. */
+  readonly batches: readonly number[];
+  /** The other is the opposite. */
+  readonly first: Restart;
+}
+
+function restarts(batches: number): fc.Arbitrary<RandomRestarts> {
+  const later = Array.from({ length: batches - 1 }, (_, index) => index + 1);
+  return fc.record({
+    batches: fc.shuffledSubarray(later, { minLength: 2, maxLength: 2 }),
+    first: fc.record({
+      how: fc.constantFrom('stopped', 'killed'),
+      changes: fc.constantFrom('meanwhile', 'afterwards'),
+    }),
+  });
+}
+
+function restartAt(batch: number, { batches, first }: RandomRestarts): Restart | undefined {
+  switch (batches.indexOf(batch)) {
+    case 0:
+      return first;
+    case 1:
+      return {
+        how: first.how === 'killed' ? 'stopped' : 'killed',
+        changes: first.changes === 'meanwhile' ? 'afterwards' : 'meanwhile',
+      };
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * A round of so many batches, at least three: the first creates everything, and both kinds of restart come later. The same in every run
+ * with the same seed.
+ */
 export function randomRound(seed: number, batches: number): Round {
   const arbitrary = fc.record({
     settings,
@@ -150,6 +186,8 @@ export function randomRound(seed: number, batches: number): Round {
       minLength: batches - 1,
       maxLength: batches - 1,
     }),
+    zones: fc.array(zone, { minLength: batches, maxLength: batches }),
+    restarts: restarts(batches),
     packets: fc.integer({ min: 0, max: 0xffff_ffff }),
   });
   const [sample] = fc.sample(arbitrary, { seed, numRuns: 1 });
@@ -159,7 +197,15 @@ export function randomRound(seed: number, batches: number): Round {
     const before = states.at(-1) ?? [];
     states.push(changes.map((change, place) => changed(before[place], change)));
   }
-  return { settings: sample.settings, states, packets: sample.packets };
+  return {
+    settings: sample.settings,
+    batches: states.map((state, batch) => ({
+      state,
+      zone: sample.zones[batch],
+      restart: restartAt(batch, sample.restarts),
+    })),
+    packets: sample.packets,
+  };
 }
 
 function changed(before: RandomService | undefined, { kind, service }: Change): RandomService | undefined {
@@ -187,10 +233,20 @@ function changed(before: RandomService | undefined, { kind, service }: Change): 
         type: before.type,
         families: before.families,
         ports: before.ports,
+        spareNumber: before.spareNumber,
+        life: before.life,
         endpoints: before.endpoints,
         split: before.split,
       };
     case 'type':
       return { ...before, type: service.type, ports: service.ports };
+    case 'rebirth':
+      // Gone and back before anybody looked, often with other addresses, always with the same pods.
+      return {
+        ...before,
+        spareNumber: service.spareNumber,
+        ownPorts: service.ownPorts,
+        life: before.life === 0 ? 1 : 0,
+      };
   }
 }

@@ -1,4 +1,4 @@
-import type { ClusterState } from './history.ts';
+import type { ClusterState } from './cluster-state.ts';
 import { claimants, type Probe } from './probe.ts';
 
 /** Where Weir and kube-proxy are known to differ, and why that is right. Such packets are not sent. */

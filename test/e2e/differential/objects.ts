@@ -4,7 +4,13 @@ import type { NetworkNamespace } from '../../support/network-namespace.ts';
 import { cidrOf } from '../../support/random-service-world.ts';
 import { type Frontends, frontendsOf } from '../../support/service-manifests.ts';
 import { families, type PodName, podNodes } from '../../support/service-world.ts';
-import type { ClusterState, PortKind, RandomEndpoint, RandomService } from './history.ts';
+import {
+  type ClusterState,
+  numberOf,
+  type PortKind,
+  type RandomEndpoint,
+  type RandomService,
+} from './cluster-state.ts';
 
 /** A Service or EndpointSlice as the API server takes it. */
 export interface ApiObject {
@@ -49,8 +55,7 @@ export const targets: Readonly<Record<PortKind, Target>> = {
 export const namespace = 'default';
 const firstNumber = 100;
 const sharedNumber = 99;
-const markerNumber = 90;
-const conditions = {
+export const conditions = {
   ready: { ready: true, serving: true, terminating: false },
   unsaid: {},
   starting: { ready: false, serving: false, terminating: false },
@@ -58,22 +63,27 @@ const conditions = {
   ended: { ready: false, serving: false, terminating: true },
 } as const;
 
-/** Addresses that are the Service's own, and those that it may share with others. */
+/** Addresses that are those of one Service, and those that it may share with others. */
 export function addressesOf(
-  place: number,
+  number: number,
   family: Family,
 ): { readonly own: Frontends; readonly shared: Frontends } {
-  return { own: frontendsOf(firstNumber + place, family), shared: frontendsOf(sharedNumber, family) };
+  return { own: frontendsOf(firstNumber + number, family), shared: frontendsOf(sharedNumber, family) };
 }
 
 /** The Service's port: TCP, UDP and SCTP have one number, as those of a DNS server. */
-export function portOf(place: number, kind: PortKind, ownPorts: boolean): number {
-  return (ownPorts ? 1000 + 10 * place : 80) + offsetOf(kind);
+export function portOf(number: number, kind: PortKind, ownPorts: boolean): number {
+  return (ownPorts ? 1000 + 10 * number : 80) + offsetOf(kind);
 }
 
 /** In the range that the API server does not give to others. */
-export function nodePortOf(place: number, kind: PortKind): number {
-  return 30_000 + 4 * place + offsetOf(kind);
+export function nodePortOf(number: number, kind: PortKind): number {
+  return 30_000 + 4 * number + offsetOf(kind);
+}
+
+/** Where load balancers ask whether the node has endpoints of the Service. */
+export function healthPortOf(number: number): number {
+  return 30_050 + number;
 }
 
 function offsetOf(kind: PortKind): number {
@@ -81,33 +91,50 @@ function offsetOf(kind: PortKind): number {
 }
 
 export function objectsOf(state: ClusterState, machines: Machines): readonly ApiObject[] {
-  return state.flatMap((service, place) =>
-    service === undefined ? [] : [serviceOf(service, place, machines), ...slicesOf(service, place, machines)],
-  );
+  return state.flatMap((_, place) => objectsAt(state, place, machines));
 }
 
-function serviceOf(random: RandomService, place: number, machines: Machines): ApiObject {
+/** The Service of a place and its slices. */
+export function objectsAt(state: ClusterState, place: number, machines: Machines): readonly ApiObject[] {
+  const service = state[place];
+  if (service === undefined) return [];
+  const who = { name: `s${place}`, number: numberOf(state, place) };
+  return [serviceOf(service, who, machines), ...slicesOf(service, who.name, machines)];
+}
+
+/** A Service that differs in this label from an earlier one is another Service, and takes its place. */
+export const identityLabel = 'differential/identity';
+
+interface Who {
+  readonly name: string;
+  readonly number: number;
+}
+
+function serviceOf(random: RandomService, { name, number }: Who, machines: Machines): ApiObject {
   const { type, families } = random;
   const metadata = {
-    name: `s${place}`,
+    name,
     namespace,
-    labels: random.otherProxy ? { 'service.kubernetes.io/service-proxy-name': 'another' } : {},
+    labels: {
+      [identityLabel]: `${number}-${random.life}`,
+      ...(random.otherProxy ? { 'service.kubernetes.io/service-proxy-name': 'another' } : {}),
+    },
   };
   const common = { apiVersion: 'v1', kind: 'Service', metadata } as const;
   const hasNodePorts = type === 'NodePort' || (type === 'LoadBalancer' && random.loadBalancerNodePorts);
   const ports = random.ports.map((kind) => ({
     name: kind,
     protocol: targets[kind].protocol.toUpperCase(),
-    port: portOf(place, kind, random.ownPorts),
+    port: portOf(number, kind, random.ownPorts),
     targetPort: kind,
-    ...(hasNodePorts ? { nodePort: nodePortOf(place, kind) } : {}),
+    ...(hasNodePorts ? { nodePort: nodePortOf(number, kind) } : {}),
   }));
   if (type === 'ExternalName') return { ...common, spec: { type, externalName: 'example.org', ports } };
   const isHeadless = type === 'headless';
   const clusterIPs = isHeadless
     ? ['None']
-    : families.map((family) => addressesOf(place, family).own.clusterIP);
-  const externalIPs = isHeadless ? [] : externalIPsOf(random, place, machines);
+    : families.map((family) => addressesOf(number, family).own.clusterIP);
+  const externalIPs = isHeadless ? [] : externalIPsOf(random, number, machines);
   const isExternal = type === 'NodePort' || type === 'LoadBalancer' || externalIPs.length > 0;
   const isLocal = type === 'LoadBalancer' && random.external === 'Local';
   return {
@@ -122,17 +149,17 @@ function serviceOf(random: RandomService, place: number, machines: Machines): Ap
       internalTrafficPolicy: random.internal,
       sessionAffinity: random.affinity ? 'ClientIP' : 'None',
       ...(isExternal ? { externalTrafficPolicy: random.external } : {}),
-      ...(isLocal ? { healthCheckNodePort: 30_050 + place } : {}),
+      ...(isLocal ? { healthCheckNodePort: healthPortOf(number) } : {}),
       ...(externalIPs.length > 0 ? { externalIPs } : {}),
       ...(type === 'LoadBalancer' ? loadBalancerSpec(random, machines) : {}),
     },
-    ...(type === 'LoadBalancer' ? { status: { loadBalancer: { ingress: ingressOf(random, place) } } } : {}),
+    ...(type === 'LoadBalancer' ? { status: { loadBalancer: { ingress: ingressOf(random, number) } } } : {}),
   };
 }
 
-function externalIPsOf(random: RandomService, place: number, { node }: Machines): readonly string[] {
+function externalIPsOf(random: RandomService, number: number, { node }: Machines): readonly string[] {
   return random.families.flatMap((family) => {
-    const { own, shared } = addressesOf(place, family);
+    const { own, shared } = addressesOf(number, family);
     const addresses = { own: own.externalIP, shared: shared.externalIP, node: node.address(family) };
     return random.externalIPs.map((which) => addresses[which]);
   });
@@ -148,21 +175,21 @@ function loadBalancerSpec(random: RandomService, machines: Machines) {
   };
 }
 
-function ingressOf({ loadBalancer, families, ipMode }: RandomService, place: number) {
+function ingressOf({ loadBalancer, families, ipMode }: RandomService, number: number) {
   if (loadBalancer === 'none') return [];
   return families.map((family) => {
-    const { own, shared } = addressesOf(place, family);
+    const { own, shared } = addressesOf(number, family);
     return { ip: { own, shared }[loadBalancer].loadBalancerIP, ipMode };
   });
 }
 
-function slicesOf(random: RandomService, place: number, machines: Machines): readonly ApiObject[] {
+function slicesOf(random: RandomService, service: string, machines: Machines): readonly ApiObject[] {
   const isOther = (index: number): boolean => random.split && index % 2 === 1;
   return families.flatMap((family) =>
     [false, true].map((other) => {
       const listed = random.endpoints.filter((_, index) => isOther(index) === other);
       return sliceOf(
-        { name: `s${place}-${family.toLowerCase()}-${other ? 1 : 0}`, service: `s${place}`, family },
+        { name: `${service}-${family.toLowerCase()}-${other ? 1 : 0}`, service, family },
         random.ports.map((kind) => ({
           name: kind,
           protocol: targets[kind].protocol.toUpperCase(),
@@ -174,7 +201,7 @@ function slicesOf(random: RandomService, place: number, machines: Machines): rea
   );
 }
 
-function sliceOf(
+export function sliceOf(
   { name, service, family }: { readonly name: string; readonly service: string; readonly family: Family },
   ports: readonly unknown[],
   endpoints: readonly unknown[],
@@ -202,36 +229,4 @@ function endpointsOf(random: RandomEndpoint, family: Family, machines: Machines)
     ...(Object.keys(hints).length === 0 ? {} : { hints }),
   };
   return random.succeeds ? [{ ...endpoint, conditions: conditions.ending }, endpoint] : [endpoint];
-}
-
-/** By its endpoint, and so by a rule, one sees that a proxy has heard of all that was written before. */
-export function markerPort(batch: number): number {
-  return 20_000 + batch;
-}
-
-/** A Service of which each batch has another version. */
-export function markerObjects(batch: number, machines: Machines): readonly ApiObject[] {
-  const name = `m${batch}`;
-  const clusterIPs = families.map((family) => frontendsOf(markerNumber, family).clusterIP);
-  const service: ApiObject = {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name: 'marker', namespace, labels: {} },
-    spec: {
-      type: 'ClusterIP',
-      clusterIP: clusterIPs[0],
-      clusterIPs,
-      ipFamilies: families,
-      ipFamilyPolicy: 'RequireDualStack',
-      ports: [{ name, protocol: 'TCP', port: 80, targetPort: name }],
-    },
-  };
-  const slices = families.map((family) =>
-    sliceOf(
-      { name: `marker-${family.toLowerCase()}`, service: 'marker', family },
-      [{ name, protocol: 'TCP', port: markerPort(batch) }],
-      [{ addresses: [machines.pod('a').address(family)], conditions: conditions.ready }],
-    ),
-  );
-  return [service, ...slices];
 }

@@ -4,7 +4,7 @@ import type { NetworkNamespace } from '../../support/network-namespace.ts';
 import { seededRandom } from '../../support/random.ts';
 import { type Contact, contact, contacts } from '../../support/service-contact.ts';
 import { families, protocols, type ServiceWorld } from '../../support/service-world.ts';
-import { type ClusterState, type PortKind, places, portKinds, type RandomService } from './history.ts';
+import { type ClusterState, numberOf, numbers, type PortKind, portKinds } from './cluster-state.ts';
 import { addressesOf, nodePortOf, portOf, targets } from './objects.ts';
 
 export const sources = ['a', 'c', 'd', 'outside', 'stranger', 'node'] as const;
@@ -24,7 +24,8 @@ export type Frontend = (typeof frontends)[number];
 /** A packet that both proxies get. */
 export interface Probe {
   readonly source: Source;
-  readonly place: number;
+  /** Of the Service that it is meant for, see `numberOf`. */
+  readonly number: number;
   readonly kind: PortKind;
   readonly family: Family;
   readonly frontend: Frontend;
@@ -34,14 +35,14 @@ export interface Probe {
 /** Every packet that could meet a rule, also one of a Service that is gone or never was, in an order of its own. */
 export function probesOf(node: NetworkNamespace, packets: number): readonly Probe[] {
   const kinds = portKinds.filter((kind) => protocols.includes(targets[kind].protocol));
-  const all = Array.from({ length: places }, (_, place) => place).flatMap((place) =>
+  const all = numbers.flatMap((number) =>
     families.flatMap((family) =>
       kinds.flatMap((kind) =>
         frontends.flatMap((frontend) =>
-          requestsTo({ place, family, kind, frontend, node }).flatMap((request) =>
+          requestsTo({ number, family, kind, frontend, node }).flatMap((request) =>
             sources
               .filter((source) => mayReach(source, frontend))
-              .map((source): Probe => ({ source, place, kind, family, frontend, request })),
+              .map((source): Probe => ({ source, number, kind, family, frontend, request })),
           ),
         ),
       ),
@@ -61,21 +62,21 @@ function mayReach(source: Source, frontend: Frontend): boolean {
 }
 
 function requestsTo({
-  place,
+  number,
   family,
   kind,
   frontend,
   node,
 }: Omit<Probe, 'source' | 'request'> & { readonly node: NetworkNamespace }): readonly Probe['request'][] {
   const { protocol } = targets[kind];
-  const { own, shared } = addressesOf(place, family);
+  const { own, shared } = addressesOf(number, family);
   const everyPort = (address: string): readonly Probe['request'][] =>
-    [false, true].map((ownPorts) => ({ protocol, address, port: portOf(place, kind, ownPorts) }));
+    [false, true].map((ownPorts) => ({ protocol, address, port: portOf(number, kind, ownPorts) }));
   // The common ports of what Services have in common are the same ones for all.
   const ownPort = (address: string): readonly Probe['request'][] =>
-    everyPort(address).slice(place === 0 ? 0 : 1);
+    everyPort(address).slice(number === 0 ? 0 : 1);
   const nodePort = (address: string): readonly Probe['request'][] => [
-    { protocol, address, port: nodePortOf(place, kind) },
+    { protocol, address, port: nodePortOf(number, kind) },
   ];
   switch (frontend) {
     case 'cluster IP':
@@ -110,17 +111,18 @@ export function chosen(
 
 /** The Services, by their places, that want the packet. Several may, where they have an address in common. */
 export function claimants(probe: Probe, state: ClusterState): readonly number[] {
-  return state.flatMap((service, place) =>
-    service !== undefined && claims(service, place, probe) ? [place] : [],
-  );
+  return state.flatMap((_, place) => (claims(state, place, probe) ? [place] : []));
 }
 
-function claims(service: RandomService, place: number, probe: Probe): boolean {
+function claims(state: ClusterState, place: number, probe: Probe): boolean {
+  const service = state[place];
+  if (service === undefined) return false;
+  const number = numberOf(state, place);
   const { kind, family, frontend, request } = probe;
   if (!service.ports.includes(kind) || !service.families.includes(family)) return false;
   if (service.type === 'ExternalName' || service.type === 'headless' || service.otherProxy) return false;
-  const isOwn = place === probe.place;
-  const isPort = request.port === portOf(place, kind, service.ownPorts);
+  const isOwn = number === probe.number;
+  const isPort = request.port === portOf(number, kind, service.ownPorts);
   const which = service.type === 'LoadBalancer' ? service.loadBalancer : 'none';
   switch (frontend) {
     case 'cluster IP':
@@ -167,6 +169,11 @@ export async function outcomes(
   );
 }
 
+/** Whether somebody answered, of the words of `outcomes`. */
+export function isReply(word: string): boolean {
+  return word.includes(' ');
+}
+
 /** What somebody meets who comes back once: one thing, if it is the same again. */
 export async function visit(services: ServiceWorld, probe: Probe): Promise<string> {
   const how = { count: 1, patience: 'patient' } as const;
@@ -190,7 +197,7 @@ function withPatience({ request, family }: Probe, patience: Patience): ConnectRe
   return { ...request, timeoutMs };
 }
 
-function machineOf(services: ServiceWorld, source: Source): NetworkNamespace {
+export function machineOf(services: ServiceWorld, source: Source): NetworkNamespace {
   if (source === 'node') return services.node;
   return source === 'outside' || source === 'stranger' ? services.client(source) : services.pod(source);
 }

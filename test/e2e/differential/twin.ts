@@ -1,18 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import type { Backend } from '../../../pkg/apply/index.ts';
+import type { Family } from '../../../pkg/net/index.ts';
 import { kubeProxy } from '../../lab/node-programs.ts';
 import { type RunningProgram, startProgram } from '../../lab/program.ts';
 import {
   clusterCidrs,
   createServiceWorld,
   families,
+  type PodName,
   type ServiceWorld,
 } from '../../support/service-world.ts';
 import { WeirProcess } from '../../support/weir-process.ts';
 import type { PodNetworkMode } from '../../support/world-layout.ts';
 import type { Cluster } from './control-plane.ts';
-import type { RoundSettings } from './history.ts';
+import type { Restart, RoundSettings } from './history.ts';
+import type { MarkerRules } from './marker.ts';
 import { rarePods, rarePort } from './objects.ts';
 
 export type Proxy = 'weir' | 'kube-proxy';
@@ -89,23 +92,28 @@ export class Twin {
     this.#kubeProxy = startProgram({ ...spec, args: [...args, ...flags] });
   }
 
-  /** Waits until a rule for this endpoint, `ADDRESS:PORT`, is there in each family. */
-  async settled(port: number): Promise<void> {
+  /** Ends the program; its rules stay. Upstream's has no farewell: SIGTERM ends it as SIGKILL does. */
+  async end(how: Restart['how']): Promise<void> {
+    if (how === 'stopped') await this.#weir?.stop();
+    else await this.#weir?.kill();
+    await this.#kubeProxy?.kill();
+  }
+
+  /** Waits until the rules in each family say that the program has heard of everything. */
+  async settled(marker: MarkerRules): Promise<void> {
     const deadline = Date.now() + settleTimeoutMs;
     for (const family of families) {
-      const address = this.services.pod('a').address(family);
-      const words = `--to-destination ${family === 'IPv4' ? address : `[${address}]`}:${port}`;
-      while (!`${await this.rules(family)}\n`.includes(`${words}\n`)) {
+      while (!this.#says(await this.rules(family), family, marker)) {
         if (Date.now() > deadline)
           throw new Error(
-            `${this.proxy} has no rule with ${words}\n${this.#weir?.lines.slice(-20).join('\n')}`,
+            `${this.proxy} has not the rules of ${JSON.stringify(marker)} in ${family}\n${this.#weir?.lines.slice(-20).join('\n')}`,
           );
         await sleep(100);
       }
     }
   }
 
-  rules(family: 'IPv4' | 'IPv6'): Promise<string> {
+  rules(family: Family): Promise<string> {
     return this.services.iptables(family, '-save', ['-t', 'nat']);
   }
 
@@ -120,6 +128,15 @@ export class Twin {
     await this.#kubeProxy?.kill();
     await execa('ip', ['link', 'delete', cables[this.proxy].device], { reject: false });
     await this.services.dispose();
+  }
+
+  #says(rules: string, family: Family, { port, there, gone }: MarkerRules): boolean {
+    const leads = (pod: PodName): boolean => {
+      const address = this.services.pod(pod).address(family);
+      const target = `${family === 'IPv4' ? address : `[${address}]`}:${port}`;
+      return `${rules}\n`.includes(`--to-destination ${target}\n`);
+    };
+    return there.every(leads) && !gone.some(leads);
   }
 
   async #connect(): Promise<void> {
