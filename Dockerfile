@@ -3,7 +3,8 @@
 # For a processor other than this machine's, first `npm ci --os=linux --cpu=arm64` (or x64) and then --platform.
 # `npm run image` builds it without a container engine, on a Debian of its own.
 #
-# Nothing runs in the image but Weir and what it starts: no shell, no package manager, no npm. Its user is root, which
+# Nothing runs in the image but Weir and what it starts: no package manager, no npm; a shell, because Weir starts small programs
+# from one. Its user is root, which
 # iptables and ipset demand; what root may do there, manifests/daemonset.yaml takes away.
 ARG BASE=docker.io/library/debian:trixie-slim
 
@@ -11,10 +12,10 @@ FROM ${BASE} AS root
 # Node.js needs libstdc++; netbase has /etc/protocols, from which iptables learns names.
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-    conntrack ipset iptables kmod libstdc++6 netbase
+    conntrack dash ipset iptables kmod libstdc++6 netbase
 RUN --mount=type=bind,source=hack/image/root.sh,target=/root.sh \
   --mount=type=bind,source=node_modules,target=/node_modules \
-  sh /root.sh /image conntrack ipset iptables kmod libstdc++6 netbase \
+  sh /root.sh /image conntrack dash ipset iptables kmod libstdc++6 netbase \
   && case "$(dpkg --print-architecture)" in amd64) cpu=x64 ;; arm64) cpu=arm64 ;; esac \
   && install -D --mode=755 "/node_modules/node-linux-${cpu}/bin/node" /image/usr/local/bin/node \
   && install -D --mode=644 "/node_modules/node-linux-${cpu}/LICENSE" /image/usr/share/doc/node/copyright \

@@ -36,8 +36,10 @@ describe.skipIf(!usable)('the image', () => {
     );
     const expected = [
       ...iptables,
+      '/usr/bin/dash',
       '/usr/bin/env',
       '/usr/bin/kmod',
+      '/usr/bin/sh',
       '/usr/local/bin/node',
       '/usr/local/bin/weir',
       '/usr/sbin/conntrack',
