@@ -174,7 +174,7 @@ describe('DriftAudit', () => {
     fake.ran();
     await clock.advance(3000);
     expect(errors).toHaveLength(1);
-    expect(fake.ran()).toContain('ip6tables-nft-save -t filter');
+    expect(fake.ran()).toContain('ip6tables-nft -t filter -S');
     audit.stop();
   });
 

@@ -76,7 +76,7 @@ export class FamilySync {
    * them and puts its own in their place. Whether it wrote.
    */
   async writeBeforeFirstSync(fill: (state: RuleState) => void, signal: AbortSignal): Promise<boolean> {
-    const filter = await this.#writer.readTable('filter', { signal });
+    const filter = await this.#writer.readFilter({ signal });
     if ([...(filter?.chains.keys() ?? [])].some((chain) => isPolicyChain('filter', chain))) return false;
     await this.#writeBeside(filter, fill, signal);
     return true;
@@ -84,7 +84,7 @@ export class FamilySync {
 
   /** Writes filter rules that the first sync will take over, beside whatever the kernel has. Throws what the writer throws. */
   async writeAhead(fill: (state: RuleState) => void, signal: AbortSignal): Promise<void> {
-    await this.#writeBeside(await this.#writer.readTable('filter', { signal }), fill, signal);
+    await this.#writeBeside(await this.#writer.readFilter({ signal }), fill, signal);
   }
 
   async #writeBeside(
@@ -130,7 +130,7 @@ export class FamilySync {
   async glance(setSizes: Promise<SetSizes>, signal: AbortSignal): Promise<Glance> {
     const steps = this.#writeSteps;
     const [filter, prerouting, sizes] = await Promise.all([
-      this.#writer.readTable('filter', { signal }),
+      this.#writer.readFilter({ signal }),
       this.#writer.readChain('nat', 'PREROUTING', { signal }),
       setSizes,
     ]);

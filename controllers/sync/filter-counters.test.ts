@@ -7,7 +7,7 @@ import { FilterCounters, type FilterCountersOptions } from './filter-counters.ts
 
 const tools = (family: Family, save: string): FamilyTools => ({
   family,
-  backend: 'nft',
+  backend: 'legacy',
   save,
   restore: 'unused',
   list: 'unused',

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue';
 import type { KernelSnapshot, Plan, TableName, TableSnapshot } from '../kernel/index.ts';
 import { type CommandRunner, WeirError } from '../runtime/index.ts';
-import { readChain, readKernel, readOneTable } from './read-kernel.ts';
+import { readChain, readFilter, readKernel } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { restorePieces } from './restore-pieces.ts';
 import type { RestoreContext } from './run-restore.ts';
@@ -60,10 +60,10 @@ export class KernelWriter {
     return this.#inTurn(options, () => readKernel(commands, tools, tables, options.signal));
   }
 
-  /** Reads one table, without sets; `undefined` where the kernel has none. Throws as `read`. */
-  readTable(table: TableName, options: QueueOptions = {}): Promise<TableSnapshot | undefined> {
+  /** Reads the filter table, without sets; `undefined` where the kernel has none. Throws as `read`. */
+  readFilter(options: QueueOptions = {}): Promise<TableSnapshot | undefined> {
     const { tools } = this.#context;
-    return this.#inTurn(options, () => readOneTable(this.#lookCommands, tools, table, options.signal));
+    return this.#inTurn(options, () => readFilter(this.#lookCommands, tools, options.signal));
   }
 
   /** Rule bodies of one chain. Throws as `read`. */

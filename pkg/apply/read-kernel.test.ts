@@ -3,7 +3,7 @@ import type { FakeProgram } from '../../test/support/fake-command-runner.ts';
 import { fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
 import type { KernelSnapshot } from '../kernel/index.ts';
 import { setName } from '../kernel/index.ts';
-import { readChain, readKernel, readOneTable } from './read-kernel.ts';
+import { readChain, readFilter, readKernel } from './read-kernel.ts';
 import { namedTools } from './tools.ts';
 
 const filter =
@@ -38,13 +38,27 @@ test('never takes a table that the tool can not show for an empty one', async ()
   });
 });
 
-test('reads one table alone, or nothing where the kernel has none', async () => {
+test('reads the filter table alone, or nothing where the kernel has none', async () => {
   const commands = fakeCommandRunner({
-    'iptables-nft-save': (command) => (command.args.includes('filter') ? { stdout: filter } : {}),
+    'iptables-legacy-save': () => ({ stdout: filter }),
+    'ip6tables-legacy-save': () => ({}),
+    'iptables-nft': () => ({
+      stdout: '-P INPUT ACCEPT\n-N WEIR-A\n-A INPUT -j WEIR-A\n-A WEIR-A -j DROP\n',
+    }),
   });
-  const tools = namedTools('IPv4', 'nft');
-  expect((await readOneTable(commands, tools, 'filter'))?.builtins.get('INPUT')).toEqual(['-j WEIR-A']);
-  expect(await readOneTable(commands, tools, 'nat')).toBeUndefined();
+  const legacy = await readFilter(commands, namedTools('IPv4', 'legacy'));
+  expect(legacy?.builtins.get('INPUT')).toEqual(['-j WEIR-A']);
+  expect(await readFilter(commands, namedTools('IPv4', 'nft'))).toEqual(legacy);
+  expect(await readFilter(commands, namedTools('IPv6', 'legacy'))).toBeUndefined();
+});
+
+test('says of a table that iptables can not show that it was made with nft', async () => {
+  const stderr = "iptables v1.8.9 (nf_tables): table `filter' is incompatible, use 'nft' tool.\n";
+  const commands = fakeCommandRunner({ 'iptables-nft': () => ({ exitCode: 1, stderr }) });
+  await expect(readFilter(commands, namedTools('IPv4', 'nft'))).rejects.toMatchObject({
+    code: 'WEIR_SAVE_FAILED',
+    message: expect.stringContaining('see nft list table') as string,
+  });
 });
 
 test('reads the rules of one chain, without its policy, waiting for the lock', async () => {

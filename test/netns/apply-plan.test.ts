@@ -178,8 +178,9 @@ describe.skipIf(!able).each(backends)('%s', (backend) => {
       expect(await writer().readChain('nat', 'PREROUTING')).toEqual([]);
       await writer().apply(smallPlan(family));
       expect(await writer().readChain('nat', 'PREROUTING')).toEqual(['-j KUBE-SERVICES']);
-      const filter = await writer().readTable('filter');
+      const filter = await writer().readFilter();
       expect([...(filter?.chains.keys() ?? [])]).toEqual(['WEIR-FORWARD']);
+      expect(filter).toEqual((await read()).tables.get('filter'));
     });
 
     test('ends the same when the same plan runs twice', async () => {

@@ -31,7 +31,15 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
     file(family, 'save'),
     file(family, 'restore'),
   ]);
-  const scripts = [...names, 'iptables-nft', 'ip6tables-nft'].map((name) => [name, program(name)] as const);
+  const listing = (family: Family) => (): Partial<CommandResult> => {
+    const saved = answers.get(file(family, 'save')) ?? {};
+    return { ...saved, stdout: listed(saved.stdout ?? '') };
+  };
+  const scripts = [
+    ...names.map((name) => [name, program(name)] as const),
+    ['iptables-nft', listing('IPv4')] as const,
+    ['ip6tables-nft', listing('IPv6')] as const,
+  ];
   const sets = new Map<string, string>();
   const commands = fakeCommandRunner({
     ...Object.fromEntries(scripts),
@@ -64,4 +72,10 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
       return lines.map((line) => line.replace(/ (--noflush|-exist|-w).*/, ''));
     },
   };
+}
+
+/** The filter table of `iptables-save` as `iptables -S` lists it. */
+function listed(saved: string): string {
+  const [, filter = ''] = /^\*filter\n(.*?)^COMMIT$/msu.exec(saved) ?? [];
+  return filter.replaceAll(/^:(\S+) - .*$/gmu, '-N $1').replaceAll(/^:(\S+ \S+).*$/gmu, '-P $1');
 }
