@@ -7,6 +7,7 @@ import { type CliNode, createCliNode, serviceObjects } from '../support/cli-node
 import { confined } from '../support/confinement.ts';
 import { type HostPath, type ImageRoot, imageVariable, unpackImage } from '../support/image-root.ts';
 import { namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { parsePrometheusText, sampleValue } from '../support/prometheus-text.ts';
 import { frontendsOf } from '../support/service-manifests.ts';
 import { WeirProcess } from '../support/weir-process.ts';
 
@@ -110,13 +111,17 @@ describe.skipIf(!usable)('the image', () => {
 
       const args = await argsOf('containers');
       // Beyond what the DaemonSet allows: what it takes to get into the image's root here.
-      weir = start(args, confined(['net_admin', 'net_raw', 'sys_admin', 'sys_chroot']));
+      weir = start([...args, '-v=1'], confined(['net_admin', 'net_raw', 'sys_admin', 'sys_chroot']));
       await weir.waitForLine(/ready: /);
       await cli.write('more.json', serviceObjects('more', 2));
       for (const family of ['IPv4', 'IPv6'])
         await weir.waitForLine(new RegExp(`${family} rules written services=1 `));
       expect(await answer('/livez')).toBe(200);
       expect(await answer('/readyz')).toBe(200);
+      // What its programs show at a glance is what they have written.
+      const from = weir.lines.length;
+      await expect.poll(() => glances(), { timeout: 30_000 }).toBe(2);
+      expect(weir.lines.slice(from).filter((line) => line.includes('somebody else'))).toEqual([]);
       expect(await weir.stop()).toEqual({ code: 0, signal: null });
       expect(weir.lines.filter((line) => / (WARN|ERROR) /.test(line))).toEqual([]);
 
@@ -133,9 +138,26 @@ describe.skipIf(!usable)('the image', () => {
     });
 
     async function answer(path: string): Promise<number> {
-      const script = `console.log((await fetch('http://127.0.0.1:10256${path}')).status)`;
-      const { stdout } = await cli.node.run(process.execPath, ['--input-type=module', '--eval', script]);
-      return Number(stdout);
+      return Number(await evaluated(`(await fetch('http://127.0.0.1:10256${path}')).status`));
+    }
+
+    /** How many families were looked at, and found right, since their last sync. */
+    async function glances(): Promise<number> {
+      const text = await evaluated(`await (await fetch('http://127.0.0.1:10249/metrics')).text()`);
+      const metrics = parsePrometheusText(text);
+      return ['IPv4', 'IPv6'].filter((family) => {
+        const [synced = 0, seen = 0] = [
+          'kubeproxy_sync_proxy_rules_last_timestamp_seconds',
+          'weir_last_sync_success_timestamp_seconds',
+        ].map((name) => sampleValue(metrics, name, { ip_family: family }));
+        return seen > synced;
+      }).length;
+    }
+
+    /** What an expression says in the node's network. */
+    async function evaluated(expression: string): Promise<string> {
+      const args = ['--input-type=module', '--eval', `console.log(${expression})`];
+      return (await cli.node.run(process.execPath, args)).stdout;
     }
   });
 });
