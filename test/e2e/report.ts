@@ -70,6 +70,13 @@ export function resultsOf(
   });
 }
 
+/** Which of these specs failed. */
+export function failedOf(reports: readonly SuiteReport[], names: readonly string[]): readonly string[] {
+  return resultsOf(reports, names, [])
+    .filter(({ outcome }) => outcome === 'failed')
+    .map(({ name }) => name);
+}
+
 function complaint({ State, Failure }: SpecReport): string {
   const said = (Failure?.Message ?? '').split('\n')[0]?.slice(0, 200) ?? '';
   return State === 'skipped' ? `skipped itself: ${said}` : said;

@@ -2,7 +2,7 @@ import { cp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runningLab, startLab, stopLab } from '../lab/lab.ts';
 import { type LabKind, type LabState, labFiles, labFolder } from '../lab/settings.ts';
-import { resultsOf, type SpecResult, type SuiteReport } from './report.ts';
+import { failedOf, resultsOf, type SpecResult, type SuiteReport } from './report.ts';
 import { runSpecs } from './run-specs.ts';
 import { dealOut, type NotRun, type Part, runAgain, type Suite } from './suites.ts';
 
@@ -46,12 +46,9 @@ export async function runSuite(run: SuiteRun): Promise<SuiteOutcome> {
       const report = await runSpecs(lab.state, groups);
       const processes = groups.reduce((sum, group) => sum + group.processes, 0);
       circumstances.push(`${part.names.length} on ${lab.state.nodes.length} nodes, ${processes} at a time`);
-      const failed = resultsOf(report, part.names, []).filter(({ outcome }) => outcome === 'failed');
+      const failed = failedOf(report, part.names);
       if (failed.length > 0) await keepLogs(lab.state);
-      const again = runAgain(
-        run.suite,
-        failed.map(({ name }) => name),
-      );
+      const again = runAgain(run.suite, failed);
       reports.push(...report);
       if (again.length > 0) reports.push(...(await runSpecs(lab.state, [{ names: again, processes: 1 }])));
     } finally {

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { lookAtMachine } from '../machine.ts';
-import { countsLine, countsOf, resultsOf, type SpecResult, type SuiteReport } from '../report.ts';
+import { countsLine, countsOf, failedOf, resultsOf, type SpecResult, type SuiteReport } from '../report.ts';
 import { ginkgoArguments, readReports } from '../run-specs.ts';
-import { limited, type NotRun, type Suite, suites } from '../suites.ts';
+import { limited, type NotRun, runAgain, type Suite, suites } from '../suites.ts';
 
 const expectedFolder = new URL('../expected/', import.meta.url);
 const processes = 8;
@@ -33,7 +33,7 @@ async function main([
   const results: SpecResult[] = [];
   for (const suite of chosen) results.push(...(await run(suite, { programs, kubeconfig, nodes })));
   for (const { name, outcome, message } of results) {
-    if (outcome !== 'passed') console.log(`${outcome}: ${name}: ${message}`);
+    if (outcome !== 'passed' || message !== '') console.log(`${outcome}: ${name}: ${message}`);
   }
   const counts = countsOf(results);
   console.log(countsLine(counts));
@@ -51,7 +51,10 @@ async function run(suite: Suite, cluster: Cluster): Promise<readonly SpecResult[
   ];
   const left = new Set(notRun.map(({ name }) => name));
   const wanted = names.filter((name) => !left.has(name));
-  return resultsOf(await reportsOf(wanted, cluster), names, notRun);
+  const first = await reportsOf(wanted, cluster);
+  const again = runAgain(suite, failedOf(first, wanted));
+  const second = again.length === 0 ? [] : await reportsOf(again, cluster);
+  return resultsOf([...first, ...second], names, notRun);
 }
 
 async function reportsOf(
