@@ -1,3 +1,4 @@
+import { readSetSizes } from '../pkg/apply/index.ts';
 import type { Store } from '../pkg/cache/index.ts';
 import type { RunConfig } from '../pkg/config/index.ts';
 import type { TableName } from '../pkg/kernel/index.ts';
@@ -201,7 +202,7 @@ export class AgentLoops {
     return new DriftAudit({
       clock,
       families: kernel.families,
-      setSizes: kernel.setSizes,
+      setSizes: (signal) => readSetSizes(kernel.lookCommands, signal),
       syncPeriodMs: config.iptablesSyncPeriod,
       onSuspicion: (reason) => this.#loop.recheck(reason),
       onVerified: (family) => metrics.sync.verified(family),

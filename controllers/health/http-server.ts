@@ -1,5 +1,5 @@
 import type { Logger } from '../../pkg/log/index.ts';
-import { type Clock, WeirError } from '../../pkg/runtime/index.ts';
+import { type Clock, slept, WeirError } from '../../pkg/runtime/index.ts';
 import {
   type BindAddress,
   type HttpHandler,
@@ -85,8 +85,8 @@ export class HttpServer {
   }
 
   async #retry(): Promise<void> {
-    const { name, address, log } = this.#options;
-    while (this.#listener === undefined && (await this.#slept())) {
+    const { name, address, clock, log } = this.#options;
+    while (this.#listener === undefined && (await slept(clock, retryMs, this.#stop.signal))) {
       try {
         await this.#listen();
         log.info(`the ${name} server listens on ${address} now`);
@@ -94,13 +94,5 @@ export class HttpServer {
         log.debug(`still no ${name} server`, { error });
       }
     }
-  }
-
-  /** Whether the time passed, and nobody asked to stop. */
-  #slept(): Promise<boolean> {
-    return this.#options.clock.sleep(retryMs, this.#stop.signal).then(
-      () => true,
-      () => false,
-    );
   }
 }

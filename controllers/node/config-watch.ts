@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { type Clock, WeirError } from '../../pkg/runtime/index.ts';
+import { type Clock, slept, WeirError } from '../../pkg/runtime/index.ts';
 
 /** A ConfigMap takes the kubelet about a minute anyway. */
 const pollMs = 10_000;
@@ -18,12 +18,7 @@ export interface ConfigWatch {
  * has not changed.
  */
 export async function watchConfig({ file, text, clock, signal }: ConfigWatch): Promise<void> {
-  for (;;) {
-    try {
-      await clock.sleep(pollMs, signal);
-    } catch {
-      return;
-    }
+  while (await slept(clock, pollMs, signal)) {
     const now = await contentOf(file);
     if (now !== undefined && now !== text)
       throw new WeirError('WEIR_CONFIG_CHANGED', `${file} has changed: the next start reads it`);

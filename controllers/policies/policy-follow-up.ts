@@ -1,6 +1,6 @@
 import type { Logger } from '../../pkg/log/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { type Clock, type CommandRunner, errorLine } from '../../pkg/runtime/index.ts';
+import { type Clock, type CommandRunner, errorLine, slept } from '../../pkg/runtime/index.ts';
 import type { DiagnosticLog } from '../diagnostic-log.ts';
 import { type BootState, keepBootState } from './boot-guard.ts';
 import { type ChangedPods, cutForbiddenConnections } from './connection-cutter.ts';
@@ -85,11 +85,7 @@ export class PolicyFollowUp {
     const { clock, policies, diagnostics } = this.#options;
     this.#hintsAreDue = true;
     for (let wait = hintPauseMs; wait > 0; wait = this.#lastChange + hintPauseMs - clock.now()) {
-      const isOver = await clock.sleep(wait, this.#stop.signal).then(
-        () => true,
-        () => false,
-      );
-      if (!isOver) return;
+      if (!(await slept(clock, wait, this.#stop.signal))) return;
     }
     this.#hintsAreDue = false;
     diagnostics.replace('hints about policies', policies.hints());

@@ -1,6 +1,7 @@
+import type { SetSizes } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import type { Clock } from '../../pkg/runtime/index.ts';
-import type { FamilySync, SetSizes } from './family-sync.ts';
+import { type Clock, slept } from '../../pkg/runtime/index.ts';
+import type { FamilySync } from './family-sync.ts';
 import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
 
 export interface DriftAuditOptions {
@@ -57,7 +58,7 @@ export class DriftAudit {
   async start(): Promise<void> {
     const { clock, families, onError } = this.#options;
     let pauseMs = glanceIntervalMs;
-    while (await this.#slept(pauseMs)) {
+    while (await slept(clock, pauseMs, this.#stop.signal)) {
       // Behind a long write a glance would wait, and that is no cost of looking.
       await Promise.all(families.map((family) => family.idle()));
       const start = clock.now();
@@ -73,14 +74,6 @@ export class DriftAudit {
 
   stop(): void {
     this.#stop.abort();
-  }
-
-  /** Whether the time passed, and nobody asked to stop. */
-  #slept(ms: number): Promise<boolean> {
-    return this.#options.clock.sleep(ms, this.#stop.signal).then(
-      () => true,
-      () => false,
-    );
   }
 
   async #look(): Promise<void> {

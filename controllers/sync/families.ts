@@ -1,9 +1,9 @@
-import { type DetectedTools, detectBackend, KernelWriter, readSetSizes } from '../../pkg/apply/index.ts';
+import { type DetectedTools, detectBackend, KernelWriter } from '../../pkg/apply/index.ts';
 import type { RuleConfig } from '../../pkg/config/index.ts';
 import { RuleState } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import { type Clock, type CommandRunner, ShellCommandRunner } from '../../pkg/runtime/index.ts';
-import { FamilySync, type SetSizes } from './family-sync.ts';
+import { FamilySync } from './family-sync.ts';
 import { ruleOwnership } from './rule-ownership.ts';
 
 export interface Kernel {
@@ -11,8 +11,6 @@ export interface Kernel {
   readonly families: readonly FamilySync[];
   /** For small programs that only look, and run all the time. */
   readonly lookCommands: CommandRunner;
-  /** The number of members of every set, of both families; throws a WeirError. */
-  readonly setSizes: (signal: AbortSignal) => Promise<SetSizes>;
 }
 
 /** Finds out what the node's kernel and programs can do, and prepares one writer for each family. */
@@ -32,5 +30,5 @@ export async function openKernel(
     const state = new RuleState(family.family, ruleOwnership(family.family));
     return new FamilySync(state, writer, () => clock.now());
   });
-  return { tools, families, lookCommands, setSizes: (signal) => readSetSizes(lookCommands, signal) };
+  return { tools, families, lookCommands };
 }

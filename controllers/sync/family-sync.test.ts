@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { chainName, setName } from '../../pkg/kernel/index.ts';
+import { chainName, type SetSizes, setName } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
-import type { FamilySync, SetSizes } from './family-sync.ts';
+import type { FamilySync } from './family-sync.ts';
 
 const signal = new AbortController().signal;
 const refused = { exitCode: 2, stderr: 'iptables-restore: line 2 failed' };

@@ -5,6 +5,7 @@ import {
   isEmptyPlan,
   type Plan,
   RuleState,
+  type SetSizes,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
 import { isPolicyChain } from '../../pkg/policy/iptables/index.ts';
@@ -17,9 +18,6 @@ export interface FamilyWrite {
 
 /** What a glance at the kernel finds changed by somebody else; `unknown` while the kernel has to be read anyway. */
 export type Glance = 'unknown' | 'nothing' | 'rules' | 'sets';
-
-/** How many members each set of the kernel has, `undefined` where ipset does not say. */
-export type SetSizes = ReadonlyMap<string, number | undefined>;
 
 /** Tables that Weir writes. */
 const tables = ['filter', 'nat'] as const;

@@ -1,6 +1,6 @@
 import { type FamilyTools, readFilterCounters } from '../../pkg/apply/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import type { Clock, CommandRunner } from '../../pkg/runtime/index.ts';
+import { type Clock, type CommandRunner, slept } from '../../pkg/runtime/index.ts';
 
 export interface FilterCountersOptions {
   readonly clock: Clock;
@@ -41,7 +41,7 @@ export class FilterCounters {
   async start(): Promise<void> {
     const { clock, isWorthwhile } = this.#options;
     let pauseMs = 0;
-    while (await this.#slept(pauseMs)) {
+    while (await slept(clock, pauseMs, this.#stop.signal)) {
       const start = clock.now();
       if (isWorthwhile()) await this.#read();
       pauseMs = Math.max(intervalMs, (clock.now() - start) / readShare);
@@ -60,14 +60,6 @@ export class FilterCounters {
     const patience = clock.sleep(scrapeWaitMs, waited.signal).catch(() => undefined);
     await Promise.race([this.#read(), patience]);
     waited.abort(new Error('done'));
-  }
-
-  /** Whether the time passed, and nobody asked to stop. */
-  #slept(ms: number): Promise<boolean> {
-    return this.#options.clock.sleep(ms, this.#stop.signal).then(
-      () => true,
-      () => false,
-    );
   }
 
   /** One reading at a time: who comes while one is under way gets its result. */

@@ -1,4 +1,4 @@
-import type { KernelSnapshot, TableName, TableSnapshot } from '../kernel/index.ts';
+import type { KernelSnapshot, SetSizes, TableName, TableSnapshot } from '../kernel/index.ts';
 import { parseIpsetList, parseIpsetSave, parseIptablesSave } from '../kernel/index.ts';
 import type { CommandRunner } from '../runtime/index.ts';
 import { saveFilter, saveTable } from './save-table.ts';
@@ -52,9 +52,6 @@ export async function readChain(
  * How many members each set has, of both families and whoever made it: ipset lists the heads of all sets or of one. With 200 sets it takes
  * 4 ms, a process start included, and 10 ms where one of them has 200,000 members. Throws as `readKernel`.
  */
-export async function readSetSizes(
-  commands: CommandRunner,
-  signal?: AbortSignal,
-): Promise<ReadonlyMap<string, number | undefined>> {
+export async function readSetSizes(commands: CommandRunner, signal?: AbortSignal): Promise<SetSizes> {
   return parseIpsetList(await show(commands, 'ipset', ['list', '-t'], { signal }));
 }

@@ -6,7 +6,7 @@ export { normalizeRule } from './normalize-rule.ts';
 export type { Outcome, Packet, TracedNode } from './packet.ts';
 export { PacketTracer } from './packet-tracer.ts';
 export { parseDropCounters } from './parse-drop-counters.ts';
-export { parseIpsetList } from './parse-ipset-list.ts';
+export { parseIpsetList, type SetSizes } from './parse-ipset-list.ts';
 export { parseIpsetSave } from './parse-ipset-save.ts';
 export { parseIptablesSave } from './parse-iptables-save.ts';
 export { parseRule } from './parse-rule.ts';

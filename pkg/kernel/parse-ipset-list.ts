@@ -1,7 +1,8 @@
-/**
- * Reads the text of `ipset list -t`: how many members each set of both families has; `undefined` where an old ipset does not say.
- */
-export function parseIpsetList(text: string): ReadonlyMap<string, number | undefined> {
+/** How many members each set of the kernel has, by name; `undefined` where an old ipset does not say. */
+export type SetSizes = ReadonlyMap<string, number | undefined>;
+
+/** Reads the text of `ipset list -t`: the sets of both families. */
+export function parseIpsetList(text: string): SetSizes {
   const sizes = new Map<string, number | undefined>();
   let name = '';
   for (const line of text.split('\n')) {

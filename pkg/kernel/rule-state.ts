@@ -1,6 +1,7 @@
 import type { Family } from '../net/index.ts';
 import type { Jump } from './jumps.ts';
 import type { ChainName, SetName, TableName } from './names.ts';
+import type { SetSizes } from './parse-ipset-list.ts';
 import type { ChainWrite, Plan } from './plan.ts';
 import type { SetSpec } from './set.ts';
 import { SetState } from './set-state.ts';
@@ -112,7 +113,7 @@ export class RuleState {
    * Own sets that are gone or have another number of members than they were left with, in words. `sizes`: the number of members of every
    * set in the kernel, `undefined` where it is not known.
    */
-  setsOfOtherSize(sizes: ReadonlyMap<string, number | undefined>): readonly string[] {
+  setsOfOtherSize(sizes: SetSizes): readonly string[] {
     return this.#sets.ofOtherSize(sizes);
   }
 

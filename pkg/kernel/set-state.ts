@@ -1,6 +1,7 @@
 import { DeltaTracker } from './delta-tracker.ts';
 import { MemberTracker } from './member-tracker.ts';
 import type { SetName } from './names.ts';
+import type { SetSizes } from './parse-ipset-list.ts';
 import type { MemberChange, Plan } from './plan.ts';
 import type { AppliedSetSpec, SetCreation, SetSpec } from './set.ts';
 import type { SetSnapshot } from './snapshot.ts';
@@ -102,7 +103,7 @@ export class SetState {
    * Sets that have another number of members than was left in them, or that are gone; for people. `sizes`: of all sets in the kernel, where it
    * says so.
    */
-  ofOtherSize(sizes: ReadonlyMap<string, number | undefined>): readonly string[] {
+  ofOtherSize(sizes: SetSizes): readonly string[] {
     const others: string[] = [];
     for (const name of this.#sets.appliedKeys()) {
       const left = this.#members.get(name)?.applied().size ?? 0;

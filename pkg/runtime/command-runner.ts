@@ -1,3 +1,8 @@
+/** Characters of standard output, beyond which a program counts as failed. */
+export const maxStdout = 256 * 1024 * 1024;
+/** Characters of standard error; the rest is dropped. */
+export const maxStderr = 64 * 1024;
+
 /** One program to run. Arguments are passed as they are: no shell. */
 export interface Command {
   readonly file: string;

@@ -1,7 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
-import type { Command, CommandResult, CommandRunner } from './command-runner.ts';
+import {
+  type Command,
+  type CommandResult,
+  type CommandRunner,
+  maxStderr,
+  maxStdout,
+} from './command-runner.ts';
 import { programEnvironment } from './program-environment.ts';
 import { systemClock } from './system-clock.ts';
 
@@ -19,8 +25,6 @@ const pipeGraceMs = 500;
 const pipeGraceWaits = 10;
 /** After SIGKILL a process may still sit in the kernel. We give up waiting, not the process. */
 const abandonMs = 3000;
-const maxStderr = 64 * 1024;
-const maxStdout = 256 * 1024 * 1024;
 const writeSize = 64 * 1024;
 
 /** Programs through execa, with a minimal environment. */

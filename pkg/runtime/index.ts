@@ -7,6 +7,7 @@ export type { Command, CommandResult, CommandRunner } from './command-runner.ts'
 export { errorLine, isWeirError, WeirError, type WeirErrorCode } from './errors.ts';
 export { createCommandRunner } from './execa-command-runner.ts';
 export { ShellCommandRunner } from './shell-command-runner.ts';
+export { slept } from './slept.ts';
 export type { Crash } from './supervisor.ts';
 export { crashLine, Supervisor } from './supervisor.ts';
 export { systemClock } from './system-clock.ts';

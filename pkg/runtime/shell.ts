@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { execa } from 'execa';
+import { maxStderr, maxStdout } from './command-runner.ts';
 import { programEnvironment } from './program-environment.ts';
 
 export type ShellAnswer =
@@ -15,9 +16,6 @@ export type ShellAnswer =
   /** The shell ended before the command did, whoever killed it. It answers nothing from then on. */
   | { readonly kind: 'killed'; readonly stderr: string }
   | { readonly kind: 'no shell' };
-
-const maxStdout = 256 * 1024 * 1024;
-const maxStderr = 64 * 1024;
 
 /**
  * A `sh` that waits for commands; it ends when it is killed or when this process does. It alone keeps no process alive, and what

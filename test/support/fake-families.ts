@@ -1,7 +1,7 @@
-import { FamilySync, type SetSizes } from '../../controllers/sync/family-sync.ts';
+import { FamilySync } from '../../controllers/sync/family-sync.ts';
 import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
 import { KernelWriter, readSetSizes } from '../../pkg/apply/index.ts';
-import { RuleState } from '../../pkg/kernel/index.ts';
+import { RuleState, type SetSizes } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import type { CommandResult } from '../../pkg/runtime/index.ts';
 import type { FakeClock } from './fake-clock.ts';
