@@ -4,7 +4,6 @@ import type { RunConfig } from '../pkg/config/index.ts';
 import type { TableName } from '../pkg/kernel/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
 import type { Metrics, RuleCount } from '../pkg/metrics/index.ts';
-import { isPolicyChain } from '../pkg/policy/iptables/index.ts';
 import type { Clock, CommandRunner } from '../pkg/runtime/index.ts';
 import type { CniResult } from '../pkg/source/index.ts';
 import type { DiagnosticLog } from './diagnostic-log.ts';
@@ -22,9 +21,11 @@ import { ServiceController } from './services/service-controller.ts';
 import { ServiceFollowUp } from './services/service-follow-up.ts';
 import type { ChangeLatency } from './sync/change-latency.ts';
 import { DriftAudit } from './sync/drift-audit.ts';
-import type { Kernel } from './sync/families.ts';
+import { type Kernel, statesOf } from './sync/families.ts';
 import { FilterCounters } from './sync/filter-counters.ts';
-import { SyncLoop } from './sync/sync-loop.ts';
+import type { OtherProxyGate } from './sync/other-proxy-gate.ts';
+import type { Part } from './sync/part-ownership.ts';
+import { SyncLoop, type SyncResult } from './sync/sync-loop.ts';
 import { SyncReport } from './sync/sync-report.ts';
 
 export interface AgentLoopsOptions {
@@ -36,6 +37,7 @@ export interface AgentLoopsOptions {
   readonly metrics: Metrics;
   readonly events: EventSink;
   readonly kernel: Kernel;
+  readonly otherProxy: OtherProxyGate;
   readonly tcpBeLiberal: boolean;
   readonly health: ProxyHealth;
   readonly latency: ChangeLatency;
@@ -57,22 +59,25 @@ export class AgentLoops {
   readonly #loop: SyncLoop;
   readonly #audit: DriftAudit;
   readonly #counters: FilterCounters;
-  #otherProxy = false;
 
   constructor(options: AgentLoopsOptions) {
     this.#options = options;
     const { config, store, commands, clock, log, metrics, events, diagnostics, nodeAddresses } = options;
     const { kernel } = options;
-    const states = kernel.families.map((family) => family.state);
-    const families = states.map((state) => state.family);
+    const families = kernel.families.map(({ family }) => family);
     this.#services = new ServiceController({
       store,
       config,
       tcpBeLiberal: options.tcpBeLiberal,
-      states,
+      states: statesOf(kernel.families, 'services'),
       interfaceAddresses: nodeAddresses,
     });
-    this.#policies = new PolicyController({ store, config, states, cniResults: options.cniResults });
+    this.#policies = new PolicyController({
+      store,
+      config,
+      states: statesOf(kernel.families, 'policies'),
+      cniResults: options.cniResults,
+    });
     this.#conntrack = new ConntrackController({
       families,
       commands,
@@ -114,7 +119,8 @@ export class AgentLoops {
   /** Runs until `stop`; each part by its name, for a supervisor. */
   start(): ReadonlyMap<string, Promise<void>> {
     // From here on rules that don't come make the node unhealthy, the very first ones too.
-    for (const { state } of this.#options.kernel.families) this.#options.health.updated(state.family);
+    for (const { family, parts } of this.#options.kernel.families)
+      for (const { part } of parts) this.#options.health.started(family, part);
     return new Map([
       ['sync loop', this.#loop.start()],
       ['drift audit', this.#audit.start()],
@@ -126,6 +132,12 @@ export class AgentLoops {
   /** The store or the CNI cache changed. */
   run(): void {
     this.#loop.run();
+  }
+
+  /** Service rules may be written again. */
+  retryServices(): void {
+    const parts = this.#options.kernel.families.flatMap((family) => family.part('services') ?? []);
+    this.#loop.recheck('Service rules may be written again', parts);
   }
 
   /** The first half of stopping: nothing new is begun. */
@@ -150,7 +162,7 @@ export class AgentLoops {
     const { families } = kernel;
     const report = new SyncReport({
       nodeName: config.nodeName,
-      families: families.map((family) => family.state.family),
+      families: families.map(({ family }) => family),
       clock,
       metrics,
       health,
@@ -165,8 +177,7 @@ export class AgentLoops {
       policies: this.#policies,
       families,
       minSyncPeriodMs: config.iptablesMinSyncPeriod,
-      mayWrite: () => !this.#otherProxy,
-      onOtherProxy: (message) => this.#standBack(message),
+      otherProxy: this.#options.otherProxy,
       observer: {
         queued: () => report.queued(),
         began: (dirty) => {
@@ -175,37 +186,37 @@ export class AgentLoops {
         },
         synced: (result) => {
           report.synced(result);
-          this.#afterServices.synced(result.family);
+          if (result.part === 'services') this.#afterServices.synced(result.family);
         },
-        failed: (family, result) => report.failed(family, result),
+        failed: (failure) => report.failed(failure),
       },
-      onSynced: (readMs) => this.#synced(readMs),
+      onSynced: (result) => this.#synced(result),
     });
   }
 
-  async #synced(readMs: number | undefined): Promise<void> {
-    const { config, store, diagnostics, readiness } = this.#options;
-    if (readMs !== undefined) this.#audit.looked(readMs);
+  async #synced({ inForce, read, fullReadMs }: SyncResult): Promise<void> {
+    const { config, store, diagnostics, readiness, kernel, otherProxy } = this.#options;
+    if (fullReadMs !== undefined) this.#audit.looked(fullReadMs);
     const conflicts = this.#services.conflictDiagnostics();
     diagnostics.replace('addresses', conflicts);
     this.#conflicts.replace(conflicts);
     diagnostics.replace('node', nodeDiagnostics(store, config.nodeName));
-    await this.#afterPolicies.synced(this.#policies.localRanges(this.#services.podCIDRs));
-    await readiness.synced({
-      wereRead: readMs !== undefined,
-      servesLocalhost: this.#services.servesLocalhostNodePorts,
-    });
+    if (inForce.has('services')) otherProxy.inForce(kernel.families.map(({ family }) => family));
+    if (inForce.has('policies'))
+      await this.#afterPolicies.synced(this.#policies.localRanges(this.#services.podCIDRs));
+    await readiness.synced({ inForce, read, servesLocalhost: this.#services.servesLocalhostNodePorts });
   }
 
   #createAudit(): DriftAudit {
-    const { config, clock, log, metrics, kernel } = this.#options;
+    const { config, clock, log, metrics, kernel, otherProxy } = this.#options;
     return new DriftAudit({
       clock,
       families: kernel.families,
       setSizes: (signal) => readSetSizes(kernel.lookCommands, signal),
       syncPeriodMs: config.iptablesSyncPeriod,
-      onSuspicion: (reason) => this.#loop.recheck(reason),
-      onVerified: (family) => metrics.sync.verified(family),
+      isWatched: (part) => otherProxy.mayWrite(part),
+      onSuspicion: (reason, suspects) => this.#loop.recheck(reason, suspects),
+      onVerified: (family, part) => metrics.sync.verified(family, part),
       onContest: (moves) => {
         metrics.node.contested();
         log.warn(
@@ -237,19 +248,14 @@ export class AgentLoops {
 
   #countRules(): void {
     const { kernel, metrics } = this.#options;
-    for (const { state } of kernel.families) {
+    for (const family of kernel.families) {
+      const rules = (part: Part, table: TableName): number =>
+        family.part(part)?.state.countDesiredRules(table) ?? 0;
       const count = (table: TableName): RuleCount => ({
-        service: state.countDesiredRules(table, (chain) => !isPolicyChain(table, chain)),
-        policy: state.countDesiredRules(table, (chain) => isPolicyChain(table, chain)),
+        service: rules('services', table),
+        policy: rules('policies', table),
       });
-      metrics.sync.setRules(state.family, { filter: count('filter'), nat: count('nat') });
+      metrics.sync.setRules(family.family, { filter: count('filter'), nat: count('nat') });
     }
-  }
-
-  #standBack(message: string): void {
-    this.#otherProxy = true;
-    this.#options.log.error(
-      `${message}: Weir stops writing Service rules; end the other proxy, then restart Weir`,
-    );
   }
 }

@@ -37,6 +37,7 @@ import { Readiness } from './node/readiness.ts';
 import { BridgeFilter } from './policies/bridge-filter.ts';
 import { ChangeLatency } from './sync/change-latency.ts';
 import { type Kernel, openKernel } from './sync/families.ts';
+import { OtherProxyGate } from './sync/other-proxy-gate.ts';
 import { storeHandler } from './sync/store-handler.ts';
 
 export interface AgentOptions {
@@ -50,10 +51,10 @@ export interface AgentOptions {
   readonly supervisor: Supervisor;
 }
 
-/** How often to look whether another proxy has gone. */
-const otherProxyPollMs = 2000;
+/** How often to look whether another Weir has gone. */
+const claimPollMs = 2000;
 
-/** The moving parts of `weir run`, in their order: kernel, other proxy gone, servers, first complete state, then the loops. */
+/** The moving parts of `weir run`, in their order: kernel, other Weir gone, servers, first complete state, then the loops. */
 export class Agent {
   readonly #options: AgentOptions;
   readonly #stop = new AbortController();
@@ -61,6 +62,7 @@ export class Agent {
   readonly #sysctl: Sysctl = createSysctl();
   readonly #diagnostics: DiagnosticLog;
   readonly #health: ProxyHealth;
+  readonly #otherProxy: OtherProxyGate;
   #latency: ChangeLatency | undefined;
   #cni: CniCache | undefined;
   #servers: readonly HttpServer[] = [];
@@ -69,9 +71,21 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
-    const { config, clock, log, metrics } = options;
+    const { config, clock, log, metrics, events } = options;
     this.#diagnostics = new DiagnosticLog(log, (origin, list) => metrics.node.setDiagnostics(origin, list));
-    this.#health = new ProxyHealth({ clock, wallClock: Date.now, syncPeriodMs: config.iptablesSyncPeriod });
+    this.#otherProxy = new OtherProxyGate({
+      clock,
+      log,
+      ports: otherProxyPorts,
+      onStandBack: (reason) => events.event(knownEvents.otherProxy(config.nodeName, reason)),
+    });
+    this.#health = new ProxyHealth({
+      clock,
+      wallClock: Date.now,
+      syncPeriodMs: config.iptablesSyncPeriod,
+      standsBack: () => this.#otherProxy.reason,
+    });
+    metrics.onScrape(() => this.#showHealth());
   }
 
   /** Resolves when everything runs; throws when Weir can't work here. */
@@ -87,7 +101,7 @@ export class Agent {
     if (config.manifests === undefined) {
       await waitForNode({ store: this.#store, config, clock, log, signal });
       const node = this.#store.get('Node', '', config.nodeName);
-      checkNode({ config, node, families: kernel.families.map(({ state }) => state.family) }, log);
+      checkNode({ config, node, families: kernel.families.map(({ family }) => family) }, log);
     }
     const loops = await this.#createLoops(kernel);
     this.#loops = loops;
@@ -101,6 +115,7 @@ export class Agent {
   /** Finishes or abandons the running sync within the deadline. The rules stay. */
   async stop(deadlineMs: number): Promise<void> {
     this.#stop.abort(new Error('stopped'));
+    this.#otherProxy.stop();
     this.#loops?.stopLooking();
     await Promise.all([this.#options.source.stop(), this.#cni?.stop()]);
     const finished = (await this.#loops?.stop(deadlineMs)) ?? true;
@@ -112,7 +127,7 @@ export class Agent {
 
   async #createLoops(kernel: Kernel): Promise<AgentLoops> {
     const { config, commands, clock, log, metrics, events } = this.#options;
-    const families = kernel.families.map((family) => family.state.family);
+    const families = kernel.families.map(({ family }) => family);
     const tcpBeLiberal = (await this.#sysctl.read(sysctlNames.tcpBeLiberal)) ?? '0';
     metrics.startFamilies(families);
     this.#latency = new ChangeLatency({
@@ -133,6 +148,7 @@ export class Agent {
       metrics,
       events,
       kernel,
+      otherProxy: this.#otherProxy,
       tcpBeLiberal: tcpBeLiberal !== '0',
       health: this.#health,
       latency: this.#latency,
@@ -151,7 +167,7 @@ export class Agent {
   }
 
   #createReadiness(families: readonly ('IPv4' | 'IPv6')[]): Readiness {
-    const { config, commands, log, metrics } = this.#options;
+    const { config, commands, log } = this.#options;
     const bridges = new BridgeFilter({
       setUp: () => setUpBridges(this.#sysctl, commands, families),
       localPods: () => this.#store.list('Pod').filter((pod) => pod.nodeName === config.nodeName),
@@ -162,13 +178,16 @@ export class Agent {
       bridges,
       sysctl: this.#sysctl,
       log,
-      onChange: (isReady) => {
-        this.#health.setReady(isReady);
-        metrics.node.setReady(isReady);
-        // A quiet node stays at this size for days.
-        if (isReady) collectGarbage(0);
-      },
+      onObstacle: (obstacle) => this.#health.setObstacle(obstacle),
+      // A quiet node stays at this size for days.
+      onReady: () => collectGarbage(0),
     });
+  }
+
+  #showHealth(): void {
+    const { node } = this.#options.metrics;
+    node.setReady(this.#health.isReady);
+    for (const { family, part, state } of this.#health.parts()) node.setPartState(family, part, state);
   }
 
   #handler(): SourceHandler {
@@ -204,13 +223,25 @@ export class Agent {
   async #prepareKernel(): Promise<Kernel> {
     const { config, commands, clock, log } = this.#options;
     const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
-    const families = kernel.families.map((family) => family.state.family);
+    const families = kernel.families.map(({ family }) => family);
     await applyConntrackSettings({ config, sysctl: this.#sysctl, log, strict: false });
     for (const problem of await setUpBridges(this.#sysctl, commands, families)) log.debug(problem);
     await closeUnknownPods({ config, kernel, log, signal: this.#stop.signal });
-    await this.#waitForOtherProxy();
-    await this.#startServers();
+    await this.#waitForOtherWeir();
+    await this.#makeWayForOtherProxy();
     return kernel;
+  }
+
+  /** Another proxy holds the ports of the servers and writes Service rules: both wait until it is gone, and nothing else does. */
+  async #makeWayForOtherProxy(): Promise<void> {
+    await this.#otherProxy.lookForOther();
+    if (this.#otherProxy.reason === undefined) await this.#startServers();
+    const onFree = async (): Promise<void> => {
+      await this.#startServers();
+      this.#loops?.retryServices();
+    };
+    const watching = this.#otherProxy.start(onFree, () => this.#loops?.retryServices());
+    this.#options.supervisor.watch('other proxy', watching);
   }
 
   async #startServers(): Promise<void> {
@@ -235,18 +266,15 @@ export class Agent {
     });
   }
 
-  /** Two proxies would undo each other's rules for ever. */
-  async #waitForOtherProxy(): Promise<void> {
+  /** Two of Weir would undo each other's rules for ever. */
+  async #waitForOtherWeir(): Promise<void> {
     const { clock, log } = this.#options;
     for (let told = false; !this.#stop.signal.aborted; told = true) {
-      // The claim first: another Weir answers on kube-proxy's ports, too.
       this.#claim ??= await claimNode();
-      const ports = this.#claim === undefined ? [] : await otherProxyPorts();
-      if (this.#claim !== undefined && ports.length === 0) return;
-      const who = ports.length === 0 ? 'another Weir' : `another proxy (port ${ports.join(' and ')} answers)`;
-      if (!told) log.error(`${who} runs on this node: no rules are written until it is gone`);
-      await clock.sleep(otherProxyPollMs, this.#stop.signal).catch(() => undefined);
+      if (this.#claim !== undefined) return;
+      if (!told) log.error('another Weir runs on this node: no rules are written until it is gone');
+      await clock.sleep(claimPollMs, this.#stop.signal).catch(() => undefined);
     }
-    throw new WeirError('WEIR_OTHER_PROXY', 'stopped while another proxy was still running');
+    throw new WeirError('WEIR_OTHER_PROXY', 'stopped while another Weir was still running');
   }
 }

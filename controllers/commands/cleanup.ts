@@ -1,16 +1,17 @@
 import { detectBackend, type FamilyTools, KernelWriter } from '../../pkg/apply/index.ts';
 import { type CleanupConfig, type Flags, parseCleanupConfig } from '../../pkg/config/index.ts';
 import {
+  BuiltinChains,
   isEmptyPlan,
   type KernelSnapshot,
-  type Ownership,
   type Plan,
+  planTogether,
   RuleState,
 } from '../../pkg/kernel/index.ts';
 import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
-import { serviceOwnership } from '../../pkg/service/iptables/index.ts';
 import { claimNode } from '../node/node-claim.ts';
 import { otherProxyPorts } from '../node/other-proxy.ts';
+import { type Part, partOwnership } from '../sync/part-ownership.ts';
 import { existingTables } from './existing-tables.ts';
 import type { Output } from './output.ts';
 import { requireConfig } from './require-config.ts';
@@ -30,11 +31,9 @@ export async function cleanup({ flags, output }: CleanupCommand): Promise<number
   for (const tools of families) {
     const onContention = (message: string): void => output.warn(`${message}\n`);
     const writer = new KernelWriter({ tools, commands, clock: systemClock, onContention });
-    const state = new RuleState(tools.family, ownershipFor(tools, config.handBack));
     const kernel = await writer.read(await existingTables(tools));
     if (config.handBack) refuseWithoutSuccessor(kernel, tools);
-    state.replaceApplied(kernel);
-    const plan = state.plan();
+    const plan = removal(kernel, tools, config.handBack);
     if (!isEmptyPlan(plan)) await writer.apply(plan);
     output.write(`${removedText(plan, tools)}\n`);
   }
@@ -72,15 +71,21 @@ function refuseWithoutSuccessor({ tables }: KernelSnapshot, { family }: FamilyTo
   }
 }
 
-function ownershipFor({ family }: FamilyTools, handBack: boolean): Ownership {
-  const services = serviceOwnership(family);
-  return {
-    chain: (table, name) => {
-      if (name.startsWith('WEIR-')) return 'own';
-      return handBack ? 'foreign' : services.chain(table, name);
-    },
-    set: (name) => services.set(name),
+/** All parts, since nothing is wanted of any. After a hand-back the KUBE- chains are kube-proxy's. */
+function removal(kernel: KernelSnapshot, { family }: FamilyTools, handBack: boolean): Plan {
+  const builtins = new BuiltinChains();
+  const stateOf = (part: Part): RuleState => {
+    const ownership = partOwnership(part, family);
+    const isOthers = handBack && part === 'services';
+    const state = new RuleState(
+      family,
+      isOthers ? { ...ownership, chain: () => 'foreign' } : ownership,
+      builtins,
+    );
+    state.replaceApplied(kernel);
+    return state;
   };
+  return planTogether([stateOf('policies'), stateOf('services')]).whole;
 }
 
 /** More chains than this are counted, not listed. */

@@ -2,7 +2,14 @@ import type { Diagnostic } from '../../pkg/api/index.ts';
 import { createSysctl, detectBackend, readKernel, sysctlNames } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
 import { type Flags, loadPlanConfig, type PlanConfig, type RuleConfig } from '../../pkg/config/index.ts';
-import { type KernelSnapshot, RuleState } from '../../pkg/kernel/index.ts';
+import {
+  BuiltinChains,
+  type ChainName,
+  type KernelSnapshot,
+  planTogether,
+  RuleState,
+  type TableName,
+} from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { createCommandRunner, systemClock } from '../../pkg/runtime/index.ts';
 import { noObserver, type ReflectorObserver, type SourceLog } from '../../pkg/source/index.ts';
@@ -11,7 +18,7 @@ import { interfaceAddresses } from '../node/interface-addresses.ts';
 import { nodeDiagnostics } from '../node/node-diagnostic.ts';
 import { PolicyController } from '../policies/policy-controller.ts';
 import { ServiceController } from '../services/service-controller.ts';
-import { ruleOwnership } from '../sync/rule-ownership.ts';
+import { type Part, partOwnership, parts } from '../sync/part-ownership.ts';
 import { storeHandler } from '../sync/store-handler.ts';
 import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
@@ -41,6 +48,14 @@ interface PlannedNode {
   readonly interfaceAddresses: (store: Store) => readonly string[];
 }
 
+/** The rules of one family, by part. */
+type PlannedFamily = Readonly<Record<Part, RuleState>>;
+
+/** Each chain belongs to one part. */
+function appliedIn(family: PlannedFamily, table: TableName, chain: ChainName): string | undefined {
+  return parts.map((part) => family[part].appliedChain(table, chain)).find((rules) => rules !== undefined);
+}
+
 /** `weir plan`: the difference between what should be and what is. Writes nothing. Returns 0 for no change, 2 for changes. */
 export async function plan(command: PlanCommand): Promise<number> {
   const { flags, output } = command;
@@ -49,16 +64,20 @@ export async function plan(command: PlanCommand): Promise<number> {
   for (const warning of warnings) warn(warning);
   const store = await readObjects(config, command);
   const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, warn);
-  const states = [...node.kernels].map(([family, snapshot]) => {
-    const state = new RuleState(family, ruleOwnership(family));
-    state.replaceApplied(snapshot);
-    return state;
+  const families = [...node.kernels].map(([family, snapshot]): PlannedFamily => {
+    const builtins = new BuiltinChains();
+    const stateOf = (part: Part): RuleState => {
+      const state = new RuleState(family, partOwnership(part, family), builtins);
+      state.replaceApplied(snapshot);
+      return state;
+    };
+    return { policies: stateOf('policies'), services: stateOf('services') };
   });
   const services = new ServiceController({
     store,
     config,
     tcpBeLiberal: node.tcpBeLiberal,
-    states,
+    states: families.map((family) => family.services),
     interfaceAddresses: () => node.interfaceAddresses(store),
   });
   const dirty = store.takeDirty();
@@ -66,7 +85,7 @@ export async function plan(command: PlanCommand): Promise<number> {
   const policies = new PolicyController({
     store,
     config,
-    states,
+    states: families.map((family) => family.policies),
     cniResults: () => [],
   });
   policies.update(dirty, services.podCIDRs);
@@ -76,7 +95,11 @@ export async function plan(command: PlanCommand): Promise<number> {
     ...policies.hints(),
   ]);
   const owners = services.chainOwners();
-  const plans = states.map((state): ExplainedPlan => ({ plan: state.plan(), state, owners }));
+  const plans = families.map((family): ExplainedPlan => {
+    const [first, ...others] = parts.map((part) => family[part]);
+    const plan = planTogether([first ?? family.policies, ...others]).whole;
+    return { plan, state: { appliedChain: (...chain) => appliedIn(family, ...chain) }, owners };
+  });
   const changes = plans.reduce((sum, explained) => sum + countChanges(explained), 0);
   if (config.output === 'text') output.write(printPlans(plans, painter(output.isColoured)));
   else output.write(`${JSON.stringify({ changes, families: plans.map(planAsJson) }, undefined, 2)}\n`);

@@ -30,6 +30,14 @@ export const knownEvents = {
     action: 'SyncRules',
     note,
   }),
+  /** Weir's own: another proxy writes Service rules, and Weir leaves them to it for a while. */
+  otherProxy: (nodeName: string, note: string): EventDetails => ({
+    regarding: { kind: 'Node', name: nodeName },
+    type: 'Warning',
+    reason: 'OtherProxy',
+    action: 'SyncRules',
+    note,
+  }),
   /** Weir's own: another Service has the address and port already. */
   addressConflict: (namespace: string, name: string, note: string): EventDetails => ({
     regarding: { kind: 'Service', namespace, name },

@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Family } from '../../pkg/net/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { ask } from '../../test/support/http-answer.ts';
 import { recordedLog } from '../../test/support/recorded-log.ts';
+import { parts } from '../sync/part-ownership.ts';
 import { startHealthServer } from './health-server.ts';
 import type { HttpServer } from './http-server.ts';
 import { ProxyHealth } from './proxy-health.ts';
@@ -11,13 +13,20 @@ const wall = Date.UTC(2026, 0, 2, 3, 4, 5, 678);
 
 let clock: FakeClock;
 let health: ProxyHealth;
+let otherProxy: string | undefined;
 let server: HttpServer;
 let probes: string[];
 
 beforeEach(async () => {
   clock = new FakeClock();
   probes = [];
-  health = new ProxyHealth({ clock, wallClock: () => wall + clock.now(), syncPeriodMs: 30_000 });
+  otherProxy = undefined;
+  health = new ProxyHealth({
+    clock,
+    wallClock: () => wall + clock.now(),
+    syncPeriodMs: 30_000,
+    standsBack: () => otherProxy,
+  });
   server = await startHealthServer({
     address: '127.0.0.1:0',
     clock,
@@ -29,6 +38,10 @@ beforeEach(async () => {
 });
 
 afterEach(() => server.stop());
+
+function updated(family: Family): void {
+  for (const part of parts) health.updated(family, part);
+}
 
 async function answer(path: string, method = 'GET'): Promise<string> {
   const { status, headers, body } = await ask(server.port ?? 0, path, '127.0.0.1', method);
@@ -49,9 +62,9 @@ test('says it is healthy before the first sync, without a status', async () => {
 });
 
 test('when all is well, what was last updated is right until now', async () => {
-  health.updated('IPv4');
+  updated('IPv4');
   await clock.advance(60_000);
-  health.updated('IPv6');
+  updated('IPv6');
   await clock.advance(0);
   const status = `"status":{"IPv4":{"lastUpdated":"${now}","healthy":true},"IPv6":{"lastUpdated":"${minuteLater}","healthy":true}}`;
   expect(await answer('/healthz')).toBe(
@@ -63,10 +76,10 @@ test('when all is well, what was last updated is right until now', async () => {
 });
 
 test('a change that waits too long fails both', async () => {
-  health.updated('IPv4');
-  health.queued('IPv4');
+  updated('IPv4');
+  health.queued('IPv4', 'services');
   await clock.advance(60_000);
-  const status = `"status":{"IPv4":{"lastUpdated":"${now}","healthy":false}}`;
+  const status = `"status":{"IPv4":{"lastUpdated":"${now}","healthy":false}},"problems":["IPv4 services: not written for 60 s"]`;
   expect(await answer('/healthz')).toBe(
     `503 {"lastUpdated":"${now}","currentTime":"${minuteLater}","nodeEligible":true,"healthy":false,${status}}`,
   );
@@ -77,7 +90,7 @@ test('a change that waits too long fails both', async () => {
 });
 
 test('a node that is about to go fails /healthz, not /livez', async () => {
-  health.updated('IPv4');
+  updated('IPv4');
   health.setNode({ exists: true, beingDeleted: false, toBeDeletedTaint: true });
   await clock.advance(60_000);
   const status = `"status":{"IPv4":{"lastUpdated":"${now}","healthy":true}}`;
@@ -88,14 +101,35 @@ test('a node that is about to go fails /healthz, not /livez', async () => {
   expect(probes).toEqual(['healthz 503', 'livez 200']);
 });
 
-test('is ready only when told so and healthy', async () => {
-  expect(await answer('/readyz')).toBe('503 {"ready":false,"healthy":true}');
-  health.updated('IPv4');
-  health.setReady(true);
+test('is ready when all is in the kernel, and as long as it is healthy', async () => {
+  expect(await answer('/readyz')).toBe(
+    '503 {"ready":false,"healthy":true,"problems":["the state of the cluster is not complete yet"]}',
+  );
+  updated('IPv4');
   expect(await answer('/readyz')).toBe('200 {"ready":true,"healthy":true}');
-  health.queued('IPv4');
+  health.queued('IPv4', 'policies');
   await clock.advance(60_000);
-  expect(await answer('/readyz')).toBe('503 {"ready":false,"healthy":false}');
+  expect(await answer('/readyz')).toBe(
+    '503 {"ready":false,"healthy":false,"problems":["IPv4 policies: not written for 60 s"]}',
+  );
+});
+
+test('a part that stands back fails /healthz and /readyz with the reason, not /livez', async () => {
+  updated('IPv4');
+  otherProxy = 'another proxy writes';
+  const problems = '"problems":["services: standing back: another proxy writes"]';
+  const status = (healthy: boolean): string =>
+    `"status":{"IPv4":{"lastUpdated":"${now}","healthy":${healthy}}}`;
+  const times = `"lastUpdated":"${now}","currentTime":"${now}"`;
+  expect(await answer('/healthz')).toBe(
+    `503 {${times},"nodeEligible":true,"healthy":false,${status(false)},${problems}}`,
+  );
+  expect(await answer('/livez')).toBe(`200 {${times},"healthy":true,${status(true)},${problems}}`);
+  expect(await answer('/readyz')).toBe(`503 {"ready":false,"healthy":false,${problems}}`);
+  expect(probes).toEqual(['healthz 503', 'livez 200']);
+  otherProxy = undefined;
+  expect((await answer('/healthz')).slice(0, 3)).toBe('200');
+  expect((await answer('/readyz')).slice(0, 3)).toBe('200');
 });
 
 test('any method will do, and a query changes nothing', async () => {

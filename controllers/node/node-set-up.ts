@@ -25,7 +25,7 @@ export async function setUpWithPrivilege(setUp: NodeSetUp): Promise<void> {
   await applyConntrackSettings({ config, sysctl, log, strict: true });
   for (const problem of await setUpBridges(sysctl, commands, familiesOf(kernel))) log.info(problem);
   await closeUnknownPods(setUp);
-  const ipv4 = kernel.families.find(({ state }) => state.family === 'IPv4');
+  const ipv4 = kernel.families.find(({ family }) => family === 'IPv4');
   if (ipv4 === undefined || !config.iptablesLocalhostNodeports) return;
   // Only behind the guard: else neighbours could reach the node's loopback (CVE-2020-8558).
   await ipv4.writeAhead(writeLocalhostGuard, signal);

@@ -1,10 +1,12 @@
 import { beforeEach, expect, test } from 'vitest';
 import { WeirError } from '../../pkg/runtime/index.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
+import type { Part } from '../sync/part-ownership.ts';
 import { Readiness } from './readiness.ts';
 
 let log: RecordedLog;
-let told: boolean[];
+let told: number;
+let obstacles: (string | undefined)[];
 let bridgesAreRight: boolean;
 let looksAtBridges: number;
 let set: string[];
@@ -13,7 +15,8 @@ let readiness: Readiness;
 
 beforeEach(() => {
   log = recordedLog();
-  told = [];
+  told = 0;
+  obstacles = [];
   bridgesAreRight = true;
   looksAtBridges = 0;
   set = [];
@@ -24,6 +27,9 @@ beforeEach(() => {
         looksAtBridges += 1;
         return bridgesAreRight;
       },
+      get problem() {
+        return bridgesAreRight ? undefined : 'policies do not hold';
+      },
     },
     sysctl: {
       ensure: async (name, value) => {
@@ -33,54 +39,93 @@ beforeEach(() => {
       },
     },
     log,
-    onChange: (isReady) => told.push(isReady),
+    onObstacle: (obstacle) => obstacles.push(obstacle),
+    onReady: () => {
+      told += 1;
+    },
   });
 });
 
+const both: readonly Part[] = ['policies', 'services'];
+
+function synced({
+  read = [],
+  inForce = both,
+  servesLocalhost = false,
+}: {
+  readonly read?: readonly Part[];
+  readonly inForce?: readonly Part[];
+  readonly servesLocalhost?: boolean;
+}): Promise<void> {
+  return readiness.synced({ inForce: new Set(inForce), read: new Set(read), servesLocalhost });
+}
+
 test('is ready after the first sync, and says so once', async () => {
-  await readiness.synced({ wereRead: true, servesLocalhost: false });
-  await readiness.synced({ wereRead: false, servesLocalhost: false });
-  expect(told).toEqual([true]);
+  await synced({ read: both });
+  await synced({});
+  expect(told).toBe(1);
   expect(log.lines).toEqual(['INFO ready: every Service is in the kernel']);
 });
 
 test('is not ready while packets between pods on a bridge pass by the rules', async () => {
   bridgesAreRight = false;
-  await readiness.synced({ wereRead: true, servesLocalhost: false });
-  await readiness.synced({ wereRead: false, servesLocalhost: false });
-  expect(told).toEqual([]);
+  await synced({ read: both });
+  await synced({});
+  expect(told).toBe(0);
   bridgesAreRight = true;
-  await readiness.synced({ wereRead: false, servesLocalhost: false });
-  expect(told).toEqual([true]);
+  await synced({});
+  expect(told).toBe(1);
+});
+
+test('says what stands against policies, and when it is over, also after it was ready', async () => {
+  await synced({ read: both });
+  bridgesAreRight = false;
+  await synced({});
+  expect(obstacles).toEqual([undefined]);
+  await synced({ read: ['policies'] });
+  expect(obstacles).toEqual([undefined, 'policies do not hold']);
+  bridgesAreRight = true;
+  await synced({});
+  expect(obstacles.at(-1)).toBeUndefined();
+  expect(told).toBe(1);
+});
+
+test('is not ready while a part is not in force, and looks after the other one', async () => {
+  await synced({ read: both, inForce: ['policies'], servesLocalhost: true });
+  expect({ told, looksAtBridges, set }).toEqual({ told: 0, looksAtBridges: 1, set: [] });
+  await synced({ inForce: ['services'], servesLocalhost: true });
+  expect({ told, set }).toEqual({ told: 0, set: ['net/ipv4/conf/all/route_localnet=1'] });
+  await synced({});
+  expect(told).toBe(1);
 });
 
 test('looks at the bridges again only when the kernel was read, for others set the same settings', async () => {
-  await readiness.synced({ wereRead: true, servesLocalhost: false });
-  await readiness.synced({ wereRead: false, servesLocalhost: false });
+  await synced({ read: both });
+  await synced({});
   expect(looksAtBridges).toBe(1);
-  await readiness.synced({ wereRead: true, servesLocalhost: false });
+  await synced({ read: both });
   expect(looksAtBridges).toBe(2);
 });
 
 test('routes loopback addresses only where node ports answer there', async () => {
-  await readiness.synced({ wereRead: true, servesLocalhost: false });
+  await synced({ read: both });
   expect(set).toEqual([]);
-  await readiness.synced({ wereRead: false, servesLocalhost: true });
+  await synced({ servesLocalhost: true });
   expect(set).toEqual(['net/ipv4/conf/all/route_localnet=1']);
 });
 
 test('is ready all the same where the setting can not be written, and says once what to do', async () => {
   refuse = true;
-  await readiness.synced({ wereRead: true, servesLocalhost: true });
-  await readiness.synced({ wereRead: false, servesLocalhost: true });
-  expect(told).toEqual([true]);
+  await synced({ read: both, servesLocalhost: true });
+  await synced({ servesLocalhost: true });
+  expect(told).toBe(1);
   const warnings = (): readonly string[] => log.lines.filter((line) => line.startsWith('WARN'));
   expect(warnings()).toEqual([
     expect.stringMatching(/^WARN node ports do not answer on 127\.0\.0\.1: run "weir run --init-only"/),
   ]);
   refuse = false;
-  await readiness.synced({ wereRead: false, servesLocalhost: true });
+  await synced({ servesLocalhost: true });
   refuse = true;
-  await readiness.synced({ wereRead: false, servesLocalhost: true });
+  await synced({ servesLocalhost: true });
   expect(warnings()).toHaveLength(2);
 });

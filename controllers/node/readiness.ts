@@ -2,34 +2,53 @@ import { type Sysctl, sysctlNames } from '../../pkg/apply/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import { isWeirError } from '../../pkg/runtime/index.ts';
 import type { BridgeFilter } from '../policies/bridge-filter.ts';
+import { type Part, parts } from '../sync/part-ownership.ts';
 
 export interface ReadinessOptions {
-  readonly bridges: Pick<BridgeFilter, 'ensure'>;
+  readonly bridges: Pick<BridgeFilter, 'ensure' | 'problem'>;
   readonly sysctl: Pick<Sysctl, 'ensure'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
-  readonly onChange: (isReady: boolean) => void;
+  /** What stands against policies although their rules are in the kernel; `undefined`: nothing. */
+  readonly onObstacle: (obstacle: string | undefined) => void;
+  /** All parts are in force for the first time. */
+  readonly onReady: () => void;
 }
 
-/** Knows whether the node does what the rules say: they are in the kernel, and every pod's packets meet them. */
+/** What a sync has left, as far as the node itself has to follow. */
+export interface SyncedRules {
+  readonly inForce: ReadonlySet<Part>;
+  /** Parts that were read and compared. */
+  readonly read: ReadonlySet<Part>;
+  readonly servesLocalhost: boolean;
+}
+
+/** Sees to it that the node does what the rules say: every pod's packets meet them, and node ports answer on its loopback addresses. */
 export class Readiness {
   readonly #options: ReadinessOptions;
   #isReady = false;
+  #bridgesAreRight = false;
   #localhostIsRouted = true;
 
   constructor(options: ReadinessOptions) {
     this.#options = options;
   }
 
-  /** After a sync of both families that ended well. */
-  async synced(rules: { readonly wereRead: boolean; readonly servesLocalhost: boolean }): Promise<void> {
-    const { bridges, log, onChange } = this.#options;
+  /** After each sync. */
+  async synced({ inForce, read, servesLocalhost }: SyncedRules): Promise<void> {
     // Only behind the guard that the rules just got: else neighbours could reach the node's loopback (CVE-2020-8558).
-    if (rules.servesLocalhost) await this.#routeLocalhost();
-    const bridgesAreRight = rules.wereRead || !this.#isReady ? await bridges.ensure() : true;
-    if (this.#isReady || !bridgesAreRight) return;
+    if (inForce.has('services') && servesLocalhost) await this.#routeLocalhost();
+    if (inForce.has('policies') && (read.has('policies') || !this.#bridgesAreRight))
+      await this.#lookAtBridges();
+    if (this.#isReady || !this.#bridgesAreRight || !parts.every((part) => inForce.has(part))) return;
     this.#isReady = true;
-    log.info('ready: every Service is in the kernel');
-    onChange(true);
+    this.#options.log.info('ready: every Service is in the kernel');
+    this.#options.onReady();
+  }
+
+  async #lookAtBridges(): Promise<void> {
+    const { bridges, onObstacle } = this.#options;
+    this.#bridgesAreRight = await bridges.ensure();
+    onObstacle(bridges.problem);
   }
 
   /** In a container the setting may be read-only: then an init step has set it, or node ports don't answer there: said once. */

@@ -45,10 +45,10 @@ export async function closeAtBoot(
 ): Promise<readonly Family[]> {
   if (!policiesExist) return [];
   const writes = families.map(async (family): Promise<readonly Family[]> => {
-    const own = ranges.filter((range) => familyOf(range) === family.state.family);
+    const own = ranges.filter((range) => familyOf(range) === family.family);
     if (own.length === 0) return [];
     const hasClosed = await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal);
-    return hasClosed ? [family.state.family] : [];
+    return hasClosed ? [family.family] : [];
   });
   // One family's failure never leaves the other open.
   await Promise.allSettled(writes);

@@ -31,6 +31,11 @@ export class BridgeFilter {
     return this.#options.setUp();
   }
 
+  /** What the last `ensure` found wrong, for people; `undefined`: nothing. */
+  get problem(): string | undefined {
+    return this.#told === '' ? undefined : this.#told;
+  }
+
   /** Whether every bridge that carries local pods is under the rules. Logs what changed. */
   async ensure(): Promise<boolean> {
     const { setUp, log } = this.#options;

@@ -19,6 +19,13 @@ export interface PolicyControllerOptions {
   readonly cniResults: () => readonly CniResult[];
 }
 
+/** How many objects were looked at. */
+export interface PolicyCounts extends Readonly<Record<string, number>> {
+  readonly policies: number;
+  readonly pods: number;
+  readonly namespaces: number;
+}
+
 /** Brings the desired policy rules up to date with the store: for the policies, pods and namespaces that changed. */
 export class PolicyController {
   readonly #options: PolicyControllerOptions;
@@ -32,7 +39,7 @@ export class PolicyController {
   }
 
   /** Takes in what changed. Returns how many objects were looked at. */
-  update(dirty: Dirty, podCIDRs: readonly string[]): number {
+  update(dirty: Dirty, podCIDRs: readonly string[]): PolicyCounts {
     const { store, states } = this.#options;
     const isFirst = this.#rules.size === 0;
     const policies = isFirst ? namesOf(store.list('NetworkPolicy')) : dirty.policies;
@@ -40,7 +47,11 @@ export class PolicyController {
     const namespaces = isFirst ? store.list('Namespace').map((one) => one.name) : dirty.namespaces;
     if (new Set(policies).size > 0 || new Set(namespaces).size > 0) this.#changedPods = 'all';
     for (const state of states) this.#updateFamily(state, podCIDRs, { policies, pods, namespaces });
-    return new Set(policies).size + new Set(pods).size + new Set(namespaces).size;
+    return {
+      policies: new Set(policies).size,
+      pods: new Set(pods).size,
+      namespaces: new Set(namespaces).size,
+    };
   }
 
   /** Ranges of this node's pods: what the Node says, or else the configuration. */

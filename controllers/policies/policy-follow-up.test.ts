@@ -11,7 +11,7 @@ import { type FakeCommandRunner, fakeCommandRunner } from '../../test/support/fa
 import { namespace, pod, policy } from '../../test/support/policy-world.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
 import { DiagnosticLog } from '../diagnostic-log.ts';
-import { ruleOwnership } from '../sync/rule-ownership.ts';
+import { partOwnership } from '../sync/part-ownership.ts';
 import { readBootState } from './boot-guard.ts';
 import { PolicyController } from './policy-controller.ts';
 import { PolicyFollowUp, type PolicyFollowUpOptions } from './policy-follow-up.ts';
@@ -40,7 +40,7 @@ describe('PolicyFollowUp', () => {
     store = new Store();
     const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node-1' });
     if ('errors' in parsed) throw new Error(parsed.errors.join());
-    const states = [new RuleState('IPv4', ruleOwnership('IPv4'))];
+    const states = [new RuleState('IPv4', partOwnership('policies', 'IPv4'))];
     policies = new PolicyController({ store, config: parsed.config, states, cniResults: () => [] });
     listing = { stdout: flow };
     const deleted = { stderr: '1 flow entries have been deleted.' };

@@ -4,7 +4,7 @@ import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
 import { type ChainName, RuleState } from '../../pkg/kernel/index.ts';
 import { endpointPort, endpointSlice, service, servicePort } from '../../test/support/service-objects.ts';
-import { ruleOwnership } from '../sync/rule-ownership.ts';
+import { partOwnership } from '../sync/part-ownership.ts';
 import { ServiceController } from './service-controller.ts';
 
 const node: Node = {
@@ -27,7 +27,9 @@ describe('ServiceController', () => {
   beforeEach(() => {
     store = new Store();
     interfaces = ['192.168.0.2'];
-    states = (['IPv4', 'IPv6'] as const).map((family) => new RuleState(family, ruleOwnership(family)));
+    states = (['IPv4', 'IPv6'] as const).map(
+      (family) => new RuleState(family, partOwnership('services', family)),
+    );
     controller = createController({});
     store.upsert(node);
     for (const name of ['svc1', 'svc2', 'svc3']) {

@@ -36,8 +36,8 @@ function sync(): readonly string[] {
 
 function apply(): readonly string[] {
   told = [];
-  latency.applied('IPv4');
-  latency.applied('IPv6');
+  for (const family of ['IPv4', 'IPv6'] as const)
+    for (const part of ['services', 'policies'] as const) latency.applied(family, part);
   return told;
 }
 
@@ -83,10 +83,22 @@ test('a sync that failed makes its changes wait for the next', async () => {
   latency.start();
   latency.changed(service());
   latency.folded();
-  latency.applied('IPv6');
+  latency.applied('IPv6', 'services');
   await clock.advance(30_000);
   latency.changed(service());
   expect(sync()).toEqual(['IPv4 service 30', 'IPv6 service 0']);
+});
+
+test('what one part has written says nothing of the other', () => {
+  latency.start();
+  latency.changed(service());
+  latency.changed(anyPolicy);
+  latency.folded();
+  told = [];
+  latency.applied('IPv4', 'policies');
+  expect(told).toEqual(['IPv4 policy 0']);
+  latency.applied('IPv4', 'services');
+  expect(told).toEqual(['IPv4 policy 0', 'IPv4 service 0']);
 });
 
 test('programming is measured from the cause, as the control plane dates it', async () => {

@@ -8,6 +8,7 @@ import {
 import type { Metrics } from '../../pkg/metrics/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import type { Clock } from '../../pkg/runtime/index.ts';
+import type { Part } from './part-ownership.ts';
 
 export interface ChangeLatencyOptions {
   readonly clock: Clock;
@@ -96,18 +97,23 @@ export class ChangeLatency {
     }
   }
 
-  /** All that was folded is in the family's rules now. */
-  applied(family: Family): void {
+  /** All that was folded is in the rules of this part of the family now. */
+  applied(family: Family, part: Part): void {
     const { clock, wallClock, metrics } = this.#options;
     const folded = this.#folded.get(family);
     if (folded === undefined) return;
     const now = clock.now();
-    for (const at of folded.services.values()) metrics.sync.eventApplied(family, (now - at) / 1000);
-    for (const at of folded.policies.values()) metrics.policy.enforced(family, (now - at) / 1000);
-    for (const at of folded.closedPods.values()) metrics.policy.closedStart(family, (now - at) / 1000);
-    for (const at of [...folded.triggers.values()].flat())
-      metrics.sync.programmed(family, (wallClock() - at) / 1000);
-    clear(folded);
+    const { services, triggers, policies, closedPods } = folded;
+    if (part === 'services') {
+      for (const at of services.values()) metrics.sync.eventApplied(family, (now - at) / 1000);
+      for (const at of [...triggers.values()].flat())
+        metrics.sync.programmed(family, (wallClock() - at) / 1000);
+      for (const times of [services, triggers]) times.clear();
+    } else {
+      for (const at of policies.values()) metrics.policy.enforced(family, (now - at) / 1000);
+      for (const at of closedPods.values()) metrics.policy.closedStart(family, (now - at) / 1000);
+      for (const times of [policies, closedPods]) times.clear();
+    }
   }
 
   #note(kind: ObjectKind, name: NamespacedName, only: Family | undefined): void {

@@ -2,7 +2,9 @@ import type { SetSizes } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, slept } from '../../pkg/runtime/index.ts';
 import type { FamilySync } from './family-sync.ts';
-import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
+import { JumpContest } from './jump-contest.ts';
+import type { Part } from './part-ownership.ts';
+import type { PartSync, QuickCheck } from './part-sync.ts';
 
 export interface DriftAuditOptions {
   readonly clock: Clock;
@@ -11,17 +13,19 @@ export interface DriftAuditOptions {
   readonly setSizes: (signal: AbortSignal) => Promise<SetSizes>;
   /** A look at everything is at least this far apart, in milliseconds; farther when looking is expensive. */
   readonly syncPeriodMs: number;
-  /** The kernel may not be as it was left: read, compare, repair. */
-  readonly onSuspicion: (reason: string) => void;
-  /** A glance found the rules of a family as they should be. */
-  readonly onVerified: (family: Family) => void;
+  /** Whether the part is Weir's to look at now. */
+  readonly isWatched: (part: Part) => boolean;
+  /** The kernel may not be as these parts were left, or all of them: read, compare, repair. */
+  readonly onSuspicion: (reason: string, suspects?: readonly PartSync[]) => void;
+  /** A quick check found a part of a family as it was left. */
+  readonly onVerified: (family: Family, part: Part) => void;
   /** Another agent keeps moving in front of Weir's jumps; told once for each contest. */
   readonly onContest: (moves: number) => void;
   /** Looking failed; it will be tried again. */
   readonly onError: (error: unknown) => void;
 }
 
-/** A flush by somebody else shall be noticed within two seconds. */
+/** A flush by somebody else must be noticed within two seconds. */
 const glanceIntervalMs = 1500;
 /** Looking may take at most this share of the time. */
 const lookShare = 0.02;
@@ -77,7 +81,8 @@ export class DriftAudit {
   }
 
   async #look(): Promise<void> {
-    const { clock, families, setSizes, onSuspicion, onVerified, syncPeriodMs } = this.#options;
+    const { clock, families, setSizes, onSuspicion, onVerified, syncPeriodMs, isWatched } = this.#options;
+    const isWatchedPart = ({ part }: PartSync): boolean => isWatched(part);
     const { signal } = this.#stop;
     if (clock.now() >= this.#nextLook) {
       this.#nextLook = clock.now() + syncPeriodMs;
@@ -86,24 +91,26 @@ export class DriftAudit {
     }
     // The sets of both families are one list.
     const sizes = setSizes(signal);
-    const found = await Promise.all(families.map((family) => family.glance(sizes, signal)));
-    for (const [index, { state }] of families.entries())
-      if (found[index] === 'nothing') onVerified(state.family);
-    if (found.includes('sets')) {
-      onSuspicion('somebody else changed the sets');
-      return;
-    }
-    const plans = families.filter((_, index) => found[index] === 'rules').map(({ state }) => state.plan());
-    if (plans.length === 0) return;
-    if (!plans.every(isOnlyDisplaced)) onSuspicion('somebody else changed the rules');
-    else this.#answerDisplacement();
+    const checks = await Promise.all(
+      families.map((family) => family.quickCheck(family.parts.filter(isWatchedPart), sizes, signal)),
+    );
+    const found = new Map(checks.flatMap((check) => [...check]));
+    for (const { family, parts } of families)
+      for (const part of parts) if (found.get(part) === 'nothing') onVerified(family, part.part);
+    const suspects = (what: QuickCheck): readonly PartSync[] =>
+      [...found].flatMap(([part, seen]) => (seen === what ? [part] : []));
+    const [changed, sets, displaced] = [suspects('changed'), suspects('sets'), suspects('displaced')];
+    if (changed.length > 0)
+      onSuspicion('somebody else changed the rules', [...changed, ...sets, ...displaced]);
+    else if (sets.length > 0) onSuspicion('somebody else changed the sets', [...sets, ...displaced]);
+    else if (displaced.length > 0) this.#answerDisplacement(displaced);
   }
 
-  #answerDisplacement(): void {
+  #answerDisplacement(displaced: readonly PartSync[]): void {
     const { clock, onContest, onSuspicion } = this.#options;
     const move = this.#contest.displaced(clock.now());
     if (move === 'wait') return;
     if (move === 'repair and warn') onContest(this.#contest.moves);
-    onSuspicion("somebody else put a rule in front of Weir's");
+    onSuspicion("somebody else put a rule in front of Weir's", displaced);
   }
 }

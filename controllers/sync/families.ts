@@ -1,10 +1,12 @@
 import { type DetectedTools, detectBackend, KernelWriter } from '../../pkg/apply/index.ts';
 import type { RuleConfig } from '../../pkg/config/index.ts';
-import { RuleState } from '../../pkg/kernel/index.ts';
+import { BuiltinChains, RuleState } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
+import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, type CommandRunner, ShellCommandRunner } from '../../pkg/runtime/index.ts';
 import { FamilySync } from './family-sync.ts';
-import { ruleOwnership } from './rule-ownership.ts';
+import { type Part, partOwnership, parts } from './part-ownership.ts';
+import { PartSync } from './part-sync.ts';
 
 export interface Kernel {
   readonly tools: DetectedTools;
@@ -27,8 +29,26 @@ export async function openKernel(
   const onContention = (message: string): void => log.warn(message);
   const families = tools.families.map((family) => {
     const writer = new KernelWriter({ tools: family, commands, lookCommands, clock, onContention });
-    const state = new RuleState(family.family, ruleOwnership(family.family));
-    return new FamilySync(state, writer, () => clock.now());
+    return createFamily(family.family, writer, clock);
   });
   return { tools, families, lookCommands };
+}
+
+/** All parts of one family, with one writer. */
+export function createFamily(family: Family, writer: KernelWriter, clock: Clock): FamilySync {
+  const builtins = new BuiltinChains();
+  return new FamilySync({
+    family,
+    writer,
+    builtins,
+    parts: parts.map(
+      (part) => new PartSync(part, new RuleState(family, partOwnership(part, family), builtins)),
+    ),
+    now: () => clock.now(),
+  });
+}
+
+/** The rules of one part in all families. */
+export function statesOf(families: readonly FamilySync[], part: Part): readonly RuleState[] {
+  return families.flatMap((family) => family.part(part)?.state ?? []);
 }

@@ -1,72 +1,182 @@
-import type { ApplyReport, KernelWriter } from '../../pkg/apply/index.ts';
-
+import type { KernelWriter } from '../../pkg/apply/index.ts';
 import {
-  type ChainName,
+  type BuiltinChains,
+  chainName,
   isEmptyPlan,
+  type KernelSnapshot,
   type Plan,
+  planTogether,
   RuleState,
   type SetSizes,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
+import type { Family } from '../../pkg/net/index.ts';
 import { isPolicyChain } from '../../pkg/policy/iptables/index.ts';
-import { WeirError } from '../../pkg/runtime/index.ts';
+import type { Part } from './part-ownership.ts';
+import type { PartSync, QuickCheck } from './part-sync.ts';
 
-export interface FamilyWrite {
-  readonly plan: Plan;
-  readonly report: ApplyReport;
+/** What became of one part when the kernel was read. */
+export interface PartRead {
+  readonly part: PartSync;
+  /** How long reading took, in milliseconds. */
+  readonly readMs: number;
+  /** Chains of another proxy are there again. */
+  readonly otherProxyIsBack: boolean;
+  /** Why it could not be read. */
+  readonly error?: unknown;
 }
 
-/** What a glance at the kernel finds changed by somebody else; `unknown` while the kernel has to be read anyway. */
-export type Glance = 'unknown' | 'nothing' | 'rules' | 'sets';
+/** What became of one part when it was to be written. */
+export interface PartWrite {
+  readonly part: PartSync;
+  /** `undefined` when there was nothing to write. */
+  readonly plan: Plan | undefined;
+  /** Why it is not in the kernel. Parts that were written together have the same one. */
+  readonly error?: unknown;
+}
 
-/** Tables that Weir writes. */
-const tables = ['filter', 'nat'] as const;
+export interface FamilySyncOptions {
+  readonly family: Family;
+  readonly writer: KernelWriter;
+  /** What the kernel's own chains hold, as all parts know them. */
+  readonly builtins: BuiltinChains;
+  /** In the order in which they are written. */
+  readonly parts: readonly PartSync[];
+  readonly now: () => number;
+}
 
-/** Brings one family's rules in the kernel to what they should be. After a failure it reads the kernel before it goes on. */
+/**
+ * Brings the rules of one family in the kernel to what they should be, part by part. After a failure a part reads the kernel before it
+ * goes on, and no part waits for another; where several have something to write, they do it in one write.
+ */
 export class FamilySync {
-  readonly state: RuleState;
-  readonly #writer: KernelWriter;
-  readonly #now: () => number;
-  /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
-  #unknown = true;
-  #hasWritten = false;
+  readonly family: Family;
+  readonly parts: readonly PartSync[];
+  readonly #options: FamilySyncOptions;
   /** Beginnings and ends of writes: what was read elsewhere meanwhile says nothing. */
   #writeSteps = 0;
-  /** What was said of the sizes of sets since the last write. What a full read found no fault with is not said again. */
-  #oddSizes = '';
+  /** Parts of a write that failed: the next time each is written by itself, so that the guilty one fails alone. */
+  readonly #suspects = new Set<PartSync>();
 
-  constructor(state: RuleState, writer: KernelWriter, now: () => number) {
-    this.state = state;
-    this.#writer = writer;
-    this.#now = now;
+  constructor(options: FamilySyncOptions) {
+    this.#options = options;
+    this.family = options.family;
+    this.parts = options.parts;
   }
 
-  /** Forgets what is believed of the kernel: the next refresh reads it. */
-  invalidate(): void {
-    this.#unknown = true;
+  part(name: Part): PartSync | undefined {
+    return this.parts.find(({ part }) => part === name);
+  }
+
+  /** Reads the kernel for those of these parts that do not know it, in one go where that works. Empty: there was nothing to read. */
+  async refresh(parts: readonly PartSync[], signal: AbortSignal): Promise<readonly PartRead[]> {
+    const unknown = parts.filter(({ isUnknown }) => isUnknown);
+    const start = this.#options.now();
+    const readFor = async (some: readonly PartSync[]): Promise<readonly PartRead[]> => {
+      const tables = [...new Set(some.flatMap(({ state }) => state.tables))];
+      const snapshot = await this.#options.writer.read(tables, { signal });
+      return some.map((part) => this.#takeIn(part, snapshot, start));
+    };
+    const readAlone = (part: PartSync): Promise<readonly PartRead[]> =>
+      readFor([part]).catch((error: unknown) => [
+        { part, readMs: this.#options.now() - start, otherProxyIsBack: false, error },
+      ]);
+    if (unknown.length < 2) return (await Promise.all(unknown.map(readAlone))).flat();
+    try {
+      return await readFor(unknown);
+    } catch {
+      // What one part needs may be readable although another's is not.
+      return (await Promise.all(unknown.map(readAlone))).flat();
+    }
+  }
+
+  #takeIn(part: PartSync, snapshot: KernelSnapshot, start: number): PartRead {
+    const otherProxyIsBack = part.takeIn(snapshot);
+    return { part, readMs: this.#options.now() - start, otherProxyIsBack };
+  }
+
+  /** Writes what differs of these parts: together, unless one of them has just failed. Never rejects. */
+  async write(parts: readonly PartSync[], signal: AbortSignal): Promise<readonly PartWrite[]> {
+    const isApart = parts.some((part) => this.#suspects.has(part));
+    const results: PartWrite[] = [];
+    for (const group of isApart ? parts.map((part) => [part]) : [parts])
+      results.push(...(await this.#writeTogether(group, signal)));
+    return results;
+  }
+
+  async #writeTogether(parts: readonly PartSync[], signal: AbortSignal): Promise<readonly PartWrite[]> {
+    const [first, ...others] = parts;
+    if (first === undefined) return [];
+    const { plans, whole } = planTogether([first.state, ...others.map(({ state }) => state)]);
+    const planned = parts.map((part, index) => ({ part, plan: nonEmpty(plans[index]) }));
+    const error = isEmptyPlan(whole) ? undefined : await this.#apply(whole, signal);
+    if (error === undefined && parts.some(({ takesOver }) => takesOver)) await this.#takeCanary(signal);
+    return planned.map(({ part, plan }): PartWrite => {
+      if (plan === undefined || error === undefined) {
+        part.inForce(plan);
+        this.#suspects.delete(part);
+        return { part, plan };
+      }
+      part.invalidate();
+      this.#suspects.add(part);
+      return { part, plan, error };
+    });
+  }
+
+  /** Why the plan is not in the kernel, or not all of it; `undefined` when it is. */
+  async #apply(plan: Plan, signal: AbortSignal): Promise<unknown> {
+    this.#writeSteps += 1;
+    try {
+      await this.#options.writer.apply(plan, { signal });
+      return undefined;
+    } catch (error) {
+      return error;
+    } finally {
+      this.#writeSteps += 1;
+    }
   }
 
   /**
-   * Reads the kernel where what it holds is not known; returns how long that took, in milliseconds. Throws what the writer throws,
-   * and WEIR_OTHER_PROXY when kube-proxy's chains have come back since Weir took them away.
+   * By the canary kube-proxy notices that its rules are gone, and it looks for it in the mangle table only: a living one writes again within
+   * its sync period. Where the kernel has no such table there is no canary, and one that stays does no harm.
    */
-  async refresh(signal: AbortSignal): Promise<number | undefined> {
-    if (!this.#unknown) return undefined;
-    const start = this.#now();
-    const snapshot = await this.#writer.read(tables, { signal });
-    const chains = [...(snapshot.tables.get('nat')?.chains.keys() ?? [])];
-    if (this.#hasWritten && chains.some((name) => this.#hasComeBack(name))) {
-      const message = `another proxy writes ${this.state.family} Service rules (KUBE-SEP- chains came back)`;
-      throw new WeirError('WEIR_OTHER_PROXY', message);
-    }
-    this.state.replaceApplied(snapshot);
-    this.#unknown = false;
-    return this.#now() - start;
+  async #takeCanary(signal: AbortSignal): Promise<void> {
+    const { family } = this;
+    const name = chainName('KUBE-PROXY-CANARY');
+    const nothing = new RuleState(family, { chain: () => 'foreign', set: () => false }).plan();
+    await this.#apply({ ...nothing, deleteChains: [{ table: 'mangle', name }] }, signal);
   }
 
-  /** A chain of kube-proxy's that was gone. One that somebody else refers to could not be deleted and has been there all along. */
-  #hasComeBack(chain: ChainName): boolean {
-    return chain.startsWith('KUBE-SEP-') && this.state.appliedChain('nat', chain) === undefined;
+  /** Resolves when no write and no look is under way. */
+  idle(): Promise<void> {
+    return this.#options.writer.idle();
+  }
+
+  /**
+   * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
+   * that packets meet, and the number of members of each set, which somebody else begins to read now. Compares with what was written or
+   * read last, not with what is wanted. A member that is exchanged for another is not seen.
+   */
+  async quickCheck(
+    parts: readonly PartSync[],
+    setSizes: Promise<SetSizes>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<PartSync, QuickCheck>> {
+    const { writer, builtins } = this.#options;
+    const steps = this.#writeSteps;
+    const [filter, prerouting, sizes] = await Promise.all([
+      writer.readFilter({ signal }),
+      parts.some(({ state }) => state.tables.includes('nat'))
+        ? writer.readChain('nat', 'PREROUTING', { signal })
+        : undefined,
+      setSizes,
+    ]);
+    // A write that overlaps: what was seen is neither what was left before it nor what it leaves.
+    if (steps !== this.#writeSteps) return new Map(parts.map((part) => [part, 'unknown']));
+    const found = new Map(parts.map((part) => [part, part.check({ filter, prerouting, sizes })]));
+    // Whoever inserts a jump now must know where ours stand.
+    if ([...found.values()].includes('displaced')) builtins.replaceTable('filter', filter);
+    return found;
   }
 
   /**
@@ -74,7 +184,7 @@ export class FamilySync {
    * them and puts its own in their place. Whether it wrote.
    */
   async writeBeforeFirstSync(fill: (state: RuleState) => void, signal: AbortSignal): Promise<boolean> {
-    const filter = await this.#writer.readFilter({ signal });
+    const filter = await this.#options.writer.readFilter({ signal });
     if ([...(filter?.chains.keys() ?? [])].some((chain) => isPolicyChain('filter', chain))) return false;
     await this.#writeBeside(filter, fill, signal);
     return true;
@@ -82,7 +192,7 @@ export class FamilySync {
 
   /** Writes filter rules that the first sync will take over, beside whatever the kernel has. Throws what the writer throws. */
   async writeAhead(fill: (state: RuleState) => void, signal: AbortSignal): Promise<void> {
-    await this.#writeBeside(await this.#writer.readFilter({ signal }), fill, signal);
+    await this.#writeBeside(await this.#options.writer.readFilter({ signal }), fill, signal);
   }
 
   async #writeBeside(
@@ -90,58 +200,13 @@ export class FamilySync {
     fill: (state: RuleState) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const state = new RuleState(this.state.family, { chain: () => 'foreign', set: () => false });
+    const state = new RuleState(this.family, { chain: () => 'foreign', set: () => false });
     state.replaceAppliedTable('filter', filter);
     fill(state);
-    await this.#writer.apply(state.plan(), { signal });
+    await this.#options.writer.apply(state.plan(), { signal });
   }
+}
 
-  /** Writes the difference; `undefined` when there is none. Throws what the writer throws. */
-  async write(signal: AbortSignal): Promise<FamilyWrite | undefined> {
-    const plan = this.state.plan();
-    if (isEmptyPlan(plan)) return undefined;
-    this.#writeSteps += 1;
-    try {
-      const report = await this.#writer.apply(plan, { signal });
-      this.state.applied(plan);
-      this.#hasWritten = true;
-      this.#oddSizes = '';
-      return { plan, report };
-    } catch (error) {
-      this.#unknown = true;
-      throw error;
-    } finally {
-      this.#writeSteps += 1;
-    }
-  }
-
-  /** Resolves when no write and no look is under way. */
-  idle(): Promise<void> {
-    return this.#writer.idle();
-  }
-
-  /**
-   * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
-   * that packets meet, and the number of members of each set, which somebody else begins to read now. A member that is exchanged for
-   * another is not seen.
-   */
-  async glance(setSizes: Promise<SetSizes>, signal: AbortSignal): Promise<Glance> {
-    const steps = this.#writeSteps;
-    const [filter, prerouting, sizes] = await Promise.all([
-      this.#writer.readFilter({ signal }),
-      this.#writer.readChain('nat', 'PREROUTING', { signal }),
-      setSizes,
-    ]);
-    if (this.#unknown) return 'unknown';
-    this.state.replaceAppliedTable('filter', filter);
-    this.state.replaceAppliedBuiltin('nat', 'PREROUTING', prerouting);
-    if (steps === this.#writeSteps && this.#isNewlyOdd(sizes)) return 'sets';
-    return isEmptyPlan(this.state.plan()) ? 'nothing' : 'rules';
-  }
-
-  #isNewlyOdd(sizes: SetSizes): boolean {
-    const before = this.#oddSizes;
-    this.#oddSizes = this.state.setsOfOtherSize(sizes).join(', ');
-    return this.#oddSizes !== '' && this.#oddSizes !== before;
-  }
+function nonEmpty(plan: Plan | undefined): Plan | undefined {
+  return plan === undefined || isEmptyPlan(plan) ? undefined : plan;
 }

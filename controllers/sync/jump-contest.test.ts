@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { JumpChange, Plan } from '../../pkg/kernel/index.ts';
-import { isOnlyDisplaced, JumpContest } from './jump-contest.ts';
+import { JumpContest } from './jump-contest.ts';
 
 /** When, in seconds, the jump is moved back, if somebody steps in front of it at once each time and Weir looks every second. */
 function movesWithin(seconds: number): readonly string[] {
@@ -24,34 +23,5 @@ describe('JumpContest', () => {
     expect(contest.displaced(10_000)).toBe('wait');
     expect(contest.displaced(75_000)).toBe('repair');
     expect(contest.moves).toBe(1);
-  });
-});
-
-describe('isOnlyDisplaced', () => {
-  const nothing: Plan = {
-    family: 'IPv4',
-    createSets: [],
-    addMembers: [],
-    earlyRules: [],
-    writeChains: [],
-    jumps: [],
-    removeMembers: [],
-    deleteChains: [],
-    destroySets: [],
-  };
-  const jump = (reason: string): JumpChange => ({
-    kind: 'insert',
-    table: 'filter',
-    builtin: 'FORWARD',
-    rule: '-j WEIR-FORWARD',
-    reason,
-  });
-
-  test('tells a jump that is not first from one that is gone, and from all else', () => {
-    expect(isOnlyDisplaced({ ...nothing, jumps: [jump('not first')] })).toBe(true);
-    expect(isOnlyDisplaced({ ...nothing, jumps: [jump('missing')] })).toBe(false);
-    expect(isOnlyDisplaced({ ...nothing, jumps: [jump('not first'), jump('missing')] })).toBe(false);
-    const chain = { table: 'filter', name: 'WEIR-OLD' } as Plan['deleteChains'][number];
-    expect(isOnlyDisplaced({ ...nothing, jumps: [jump('not first')], deleteChains: [chain] })).toBe(false);
   });
 });

@@ -1,6 +1,3 @@
-import type { Plan } from '../../pkg/kernel/index.ts';
-import { isEmptyPlan } from '../../pkg/kernel/index.ts';
-
 /** So many moves in a row may be somebody who starts; more is somebody who does not stop. */
 const patience = 3;
 const firstDelayMs = 3000;
@@ -37,9 +34,4 @@ export class JumpContest {
     const beyond = this.#moves - patience;
     return beyond <= 0 ? 0 : Math.min(maxDelayMs, firstDelayMs * 2 ** (beyond - 1));
   }
-}
-
-/** Whether the only thing wrong is that rules of others stand in front of a jump that should be first. */
-export function isOnlyDisplaced(plan: Plan): boolean {
-  return isEmptyPlan({ ...plan, jumps: [] }) && plan.jumps.every(({ reason }) => reason === 'not first');
 }

@@ -13,7 +13,7 @@ function planFor(count: number): Plan {
 function warnings(plan: Plan, isRepair: boolean): readonly string[] {
   const told: string[] = [];
   const log = { info: () => undefined, warn: (message: string) => void told.push(message) };
-  logWrite(log, { plan }, { isRepair, touched: 0, totalMs: 1 });
+  logWrite(log, plan, { part: 'services', isRepair, touched: { services: 0 }, totalMs: 1 });
   return told;
 }
 
@@ -31,4 +31,15 @@ test('counts what would make the line too long', () => {
 
 test('blames nobody for its own work', () => {
   expect(warnings(planFor(2), false)).toEqual([]);
+});
+
+test.each([
+  ['services', { services: 2 }, 'IPv4 service rules written'],
+  ['policies', { policies: 1, pods: 3, namespaces: 0 }, 'IPv4 policy rules written'],
+] as const)('counts for %s what that part looked at and wrote', (part, touched, message) => {
+  const told: unknown[] = [];
+  const log = { info: (...line: unknown[]) => void told.push(line), warn: () => undefined };
+  logWrite(log, planFor(2), { part, isRepair: false, touched, totalMs: 12.34 });
+  const written = { chains: 2, chainsDeleted: 0, members: 0, membersRemoved: 0, milliseconds: 12.3 };
+  expect(told).toEqual([[message, { ...touched, ...written }]]);
 });

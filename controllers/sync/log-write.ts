@@ -1,23 +1,27 @@
 import type { Plan } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
-import type { FamilyWrite } from './family-sync.ts';
+import type { Part } from './part-ownership.ts';
+
+/** How many objects were looked at, by kind. */
+export type TouchedObjects = Readonly<Record<string, number>>;
 
 export interface WriteCircumstances {
+  readonly part: Part;
   /** Nothing had changed but the kernel itself. */
   readonly isRepair: boolean;
-  /** How many objects were looked at. */
-  readonly touched: number;
+  /** By this part. */
+  readonly touched: TouchedObjects;
   readonly totalMs: number;
 }
 
 /** What a line names, before it counts. */
 const namedChanges = 6;
 
-/** Tells of one family's write; what somebody else had changed by name. */
+/** Tells of what one part wrote in one family; what somebody else had changed by name. */
 export function logWrite(
   log: Pick<Logger, 'info' | 'warn'>,
-  { plan }: Pick<FamilyWrite, 'plan'>,
-  { isRepair, touched, totalMs }: WriteCircumstances,
+  plan: Plan,
+  { part, isRepair, touched, totalMs }: WriteCircumstances,
 ): void {
   const count = (changes: readonly { readonly members: readonly string[] }[]): number =>
     changes.reduce((sum, change) => sum + change.members.length, 0);
@@ -31,14 +35,19 @@ export function logWrite(
   // By name in the line itself: a line is swallowed when one with the same words came a moment ago.
   if (isRepair)
     log.warn(`${plan.family} rules were changed by somebody else: repaired ${inShort(changesOf(plan))}`);
-  log.info(`${plan.family} rules written`, {
-    services: touched,
+  log.info(`${plan.family} ${nameOfParts([part])} rules written`, {
+    ...touched,
     chains: plan.writeChains.length,
     chainsDeleted: plan.deleteChains.length,
     members: count(plan.addMembers),
     membersRemoved: count(plan.removeMembers),
     milliseconds: Math.round(totalMs * 10) / 10,
   });
+}
+
+/** For the name of their rules: `service`, `policy and service`. */
+export function nameOfParts(parts: readonly Part[]): string {
+  return parts.map((part) => (part === 'services' ? 'service' : 'policy')).join(' and ');
 }
 
 /** Everything that a plan touches, each once. */

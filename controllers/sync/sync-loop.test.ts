@@ -2,12 +2,16 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
+import { inputOf } from '../../test/support/fake-command-runner.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
+import { pod, policy } from '../../test/support/policy-world.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
 import { endpointSlice, service } from '../../test/support/service-objects.ts';
 import { PolicyController } from '../policies/policy-controller.ts';
 import { ServiceController } from '../services/service-controller.ts';
-import { SyncLoop } from './sync-loop.ts';
+import { statesOf } from './families.ts';
+import type { Part } from './part-ownership.ts';
+import { SyncLoop, type SyncResult } from './sync-loop.ts';
 
 const refused = { exitCode: 2, stderr: 'ip6tables-restore: line 2 failed' };
 const kubeProxyIsBack = { stdout: '*nat\n:KUBE-SEP-AAAAAAAAAAAAAAAA - [0:0]\nCOMMIT\n' };
@@ -18,8 +22,11 @@ describe('SyncLoop', () => {
   let fake: FakeFamilies;
   let store: Store;
   let loop: SyncLoop;
-  let otherProxy: string | undefined;
-  let syncs: number;
+  let answer: 'take over' | 'stand back';
+  let held: Part | undefined;
+  let isTakingOver: boolean;
+  let cameBack: string[];
+  let results: SyncResult[];
   let observed: string[];
 
   beforeEach(() => {
@@ -27,12 +34,14 @@ describe('SyncLoop', () => {
     log = recordedLog();
     fake = fakeFamilies(clock);
     store = new Store();
-    otherProxy = undefined;
-    syncs = 0;
+    answer = 'take over';
+    held = undefined;
+    isTakingOver = false;
+    cameBack = [];
+    results = [];
     observed = [];
     const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node' });
     if ('errors' in parsed) throw new Error(parsed.errors.join());
-    const states = fake.families.map((family) => family.state);
     const { config } = parsed;
     loop = new SyncLoop({
       clock,
@@ -42,27 +51,39 @@ describe('SyncLoop', () => {
         store,
         config,
         tcpBeLiberal: false,
-        states,
+        states: statesOf(fake.families, 'services'),
         interfaceAddresses: () => [],
       }),
-      policies: new PolicyController({ store, config, states, cniResults: () => [] }),
+      policies: new PolicyController({
+        store,
+        config,
+        states: statesOf(fake.families, 'policies'),
+        cniResults: () => [],
+      }),
       families: fake.families,
       minSyncPeriodMs: undefined,
-      mayWrite: () => otherProxy === undefined,
-      onOtherProxy: (message) => {
-        otherProxy = message;
+      otherProxy: {
+        mayWrite: (part) => part !== held,
+        get takesOver() {
+          return isTakingOver;
+        },
+        cameBack: (family) => {
+          cameBack.push(family);
+          if (answer === 'stand back') held = 'services';
+          return answer;
+        },
       },
       observer: {
         queued: () => undefined,
         began: () => undefined,
-        synced: ({ family, write, isRepair }) => {
-          const what = write === undefined ? 'nothing' : isRepair ? 'a repair' : 'a change';
-          observed.push(`${family}: ${what}`);
+        synced: ({ family, part, plan, isRepair }) => {
+          const what = plan === undefined ? 'nothing' : isRepair ? 'a repair' : 'a change';
+          observed.push(`${family} ${part}: ${what}`);
         },
-        failed: (family) => observed.push(`${family}: failed`),
+        failed: ({ family, parts }) => observed.push(`${family} ${parts.join(' and ')}: failed`),
       },
-      onSynced: async () => {
-        syncs += 1;
+      onSynced: async (result) => {
+        results.push(result);
       },
     });
     store.upsert(service());
@@ -89,7 +110,9 @@ describe('SyncLoop', () => {
     ]);
     expect(ran.slice(firstWrite)).toContain('iptables-nft-restore');
     expect(ran.slice(firstWrite)).toContain('ip6tables-nft-restore');
-    expect(syncs).toBe(1);
+    expect(results).toEqual([
+      { inForce: new Set(['policies', 'services']), read: new Set(['policies', 'services']), fullReadMs: 0 },
+    ]);
   });
 
   test('writes nothing when nothing changed, without a look at the kernel', async () => {
@@ -98,7 +121,7 @@ describe('SyncLoop', () => {
     await clock.advance(60_000);
     loop.run();
     await clock.advance(60_000);
-    expect(syncs).toBe(2);
+    expect(results).toHaveLength(2);
     expect(fake.ran()).toEqual([]);
   });
 
@@ -116,11 +139,11 @@ describe('SyncLoop', () => {
   test('writes one family when the other fails, reads that one back, and tries it again', async () => {
     fake.answer('IPv6', 'restore', refused);
     await start();
-    expect(log.lines).toContain('INFO IPv4 rules written');
+    expect(log.lines).toContain('INFO IPv4 service rules written');
     expect(log.lines).toContainEqual(
-      expect.stringMatching(/^ERROR IPv6 rules not written, next try in \d+ ms$/),
+      expect.stringMatching(/^ERROR IPv6 service rules not written, next try in \d+ ms$/),
     );
-    expect(syncs).toBe(0);
+    expect(results.at(-1)?.inForce).toEqual(new Set(['policies']));
     fake.ran();
     fake.answer('IPv6', 'restore', undefined);
     await clock.advance(800);
@@ -128,19 +151,62 @@ describe('SyncLoop', () => {
     expect(ran.slice(0, 2).toSorted()).toEqual(['ip6tables-nft-save -t filter', 'ip6tables-nft-save -t nat']);
     expect(ran.slice(2)).toContain('ip6tables-nft-restore');
     expect(ran.filter((line) => line.startsWith('iptables'))).toEqual([]);
-    expect(log.lines).toContain('INFO IPv6 rules written');
+    expect(log.lines).toContain('INFO IPv6 service rules written');
     expect(log.lines.filter((line) => line.includes('somebody else'))).toEqual([]);
-    expect(syncs).toBe(1);
-    expect(observed).toEqual(['IPv4: a change', 'IPv6: failed', 'IPv4: nothing', 'IPv6: a change']);
+    expect(results.at(-1)?.inForce).toEqual(new Set(['policies', 'services']));
+    const ofServices = observed.filter((what) => what.includes('services'));
+    expect(ofServices).toEqual([
+      'IPv4 services: a change',
+      'IPv6 services: failed',
+      'IPv4 services: nothing',
+      'IPv6 services: a change',
+    ]);
   });
 
   test('writes the family that can be read when the other can not', async () => {
     fake.answer('IPv6', 'save', { exitCode: 1, stderr: 'broken' });
     await start();
     expect(fake.ran()).toContain('iptables-nft-restore');
-    expect(log.lines).toContainEqual(
-      expect.stringMatching(/^ERROR IPv6 rules not written, next try in \d+ ms$/),
-    );
+    expect(log.lines.filter((line) => line.startsWith('ERROR'))).toEqual([
+      expect.stringMatching(/^ERROR IPv6 policy rules not written, next try in \d+ ms$/),
+      expect.stringMatching(/^ERROR IPv6 service rules not written, next try in \d+ ms$/),
+    ]);
+    expect(results.at(-1)?.inForce).toEqual(new Set());
+  });
+
+  test.each([
+    ['can not be read', ['-t', 'nat']],
+    ['are refused', ['*nat']],
+  ])('enforces policies where Services %s', async (_, words) => {
+    fake.answerFor('IPv4', words, refused);
+    await start();
+    store.upsert(policy('ns/closed', { podSelector: {} }));
+    loop.run();
+    await clock.advance(1000);
+    const written = fake.commands.ran.map(inputOf).filter((input) => input.includes(':WEIR-FORWARD'));
+    expect(written.length).toBeGreaterThan(0);
+    expect(written.filter((input) => input.includes('*nat'))).toEqual([]);
+    expect(observed).toContain('IPv4 policies: a change');
+    expect(log.lines).toContain('INFO IPv4 policy rules written');
+    expect(log.lines).not.toContain('INFO IPv4 service rules written');
+    expect(results.at(-1)?.inForce).toEqual(new Set(['policies']));
+  });
+
+  test('counts for each part its own objects', async () => {
+    store.upsert(policy('ns/closed', { podSelector: {} }));
+    store.upsert(pod('ns/a', ['10.0.0.1']));
+    await start();
+    const counts = log.lines.flatMap((line, index) => {
+      const { services, policies, pods } = log.fields[index] ?? {};
+      return /rules written|synced/.test(line) ? [[line, services, policies, pods]] : [];
+    });
+    expect(counts.toSorted()).toEqual([
+      ['DEBUG synced (requested)', 1, 1, 1],
+      ['INFO IPv4 policy rules written', undefined, 1, 1],
+      ['INFO IPv4 service rules written', 1, undefined, undefined],
+      ['INFO IPv6 policy rules written', undefined, 1, 1],
+      ['INFO IPv6 service rules written', 1, undefined, undefined],
+    ]);
   });
 
   test('names both families when both fail', async () => {
@@ -148,8 +214,8 @@ describe('SyncLoop', () => {
     fake.answer('IPv6', 'restore', refused);
     await start();
     expect(log.lines.filter((line) => line.startsWith('ERROR'))).toEqual([
-      expect.stringMatching(/^ERROR IPv4 rules not written, next try in \d+ ms$/),
-      expect.stringMatching(/^ERROR IPv6 rules not written, next try in \d+ ms$/),
+      expect.stringMatching(/^ERROR IPv4 service rules not written, next try in \d+ ms$/),
+      expect.stringMatching(/^ERROR IPv6 service rules not written, next try in \d+ ms$/),
     ]);
   });
 
@@ -163,20 +229,94 @@ describe('SyncLoop', () => {
     expect(log.lines).toContainEqual(
       expect.stringMatching(/^WARN IPv4 rules were changed by somebody else: repaired filter /),
     );
-    expect(observed.toSorted().slice(0, 2)).toEqual(['IPv4: a change', 'IPv4: a repair']);
+    expect(observed).toContain('IPv4 services: a repair');
   });
 
-  test('stands back when another proxy writes, whatever changes after that', async () => {
+  test('reads only the part that is suspected', async () => {
     await start();
     await clock.advance(10_000);
-    fake.answer('IPv4', 'save', kubeProxyIsBack);
     fake.ran();
-    loop.recheck('a test');
+    const policies = fake.families.flatMap((family) => family.part('policies') ?? []);
+    loop.recheck('a test', policies);
     await clock.advance(1000);
-    expect(otherProxy).toContain('another proxy writes IPv4 Service rules');
-    store.upsert(service({ name: 'svc2' }));
-    loop.run();
-    await clock.advance(10_000);
-    expect(fake.ran().filter((line) => line.includes('restore'))).toEqual([]);
+    const reads = fake.ran().filter((line) => !line.includes('restore'));
+    expect(reads.toSorted()).toEqual([
+      'ip6tables-nft -t filter -S',
+      'ipset save',
+      'ipset save',
+      'iptables-nft -t filter -S',
+    ]);
+    expect(results.at(-1)).toMatchObject({ read: new Set(['policies']), fullReadMs: undefined });
+  });
+
+  describe('when chains of another proxy come back', () => {
+    beforeEach(async () => {
+      await start();
+      await clock.advance(10_000);
+      fake.answer('IPv4', 'save', kubeProxyIsBack);
+      fake.ran();
+      observed = [];
+      before = fake.commands.ran.length;
+    });
+
+    async function recheck(): Promise<void> {
+      loop.recheck('a test');
+      await clock.advance(1000);
+    }
+
+    /** What was restored since the last call. */
+    let before = 0;
+    function restored(family: 'IPv4' | 'IPv6'): string {
+      const file = `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-nft-restore`;
+      const commands = fake.commands.ran.slice(before).filter((command) => command.file === file);
+      return commands.map(inputOf).join('');
+    }
+
+    test('takes over when it may, and takes the canary away in that family', async () => {
+      await recheck();
+      expect(cameBack).toEqual(['IPv4']);
+      expect(restored('IPv4')).toContain('-X KUBE-SEP-AAAAAAAAAAAAAAAA');
+      expect(restored('IPv4')).toContain('-X KUBE-PROXY-CANARY');
+      expect(restored('IPv6')).not.toContain('-X KUBE-PROXY-CANARY');
+      expect(observed).toContain('IPv4 services: a repair');
+    });
+
+    test('stands back in both families when it must, reads nothing more, and goes on with policies', async () => {
+      answer = 'stand back';
+      await recheck();
+      expect(fake.ran().filter((line) => line.includes('restore'))).toEqual([]);
+      store.upsert(service({ name: 'svc2' }));
+      store.upsert(policy('ns/closed', { podSelector: {} }));
+      loop.run();
+      await clock.advance(10_000);
+      expect(fake.ran().toSorted()).toEqual([
+        'ip6tables-nft-restore',
+        'ipset restore',
+        'ipset restore',
+        'iptables-nft-restore',
+      ]);
+      for (const family of ['IPv4', 'IPv6'] as const) expect(restored(family)).not.toContain('KUBE-');
+      expect(observed).toContain('IPv4 policies: a change');
+      expect(observed.filter((what) => what.includes('services'))).toEqual([]);
+      expect(results.at(-1)?.inForce).toEqual(new Set(['policies']));
+      await recheck();
+      expect(fake.ran().filter((line) => line.includes('-t nat'))).toEqual([]);
+    });
+
+    test('writes everything that has changed since when it may write again, and takes over everywhere', async () => {
+      answer = 'stand back';
+      await recheck();
+      store.upsert(endpointSlice(['10.0.0.1', '10.0.0.2']));
+      loop.run();
+      await clock.advance(10_000);
+      held = undefined;
+      isTakingOver = true;
+      loop.recheck('a test');
+      await clock.advance(1000);
+      expect(restored('IPv4')).toContain('10.0.0.2:8080');
+      for (const family of ['IPv4', 'IPv6'] as const)
+        expect(restored(family)).toContain('-X KUBE-PROXY-CANARY');
+      expect(results.at(-1)?.inForce).toEqual(new Set(['policies', 'services']));
+    });
   });
 });

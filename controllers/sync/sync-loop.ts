@@ -1,11 +1,15 @@
 import type { Dirty, Store } from '../../pkg/cache/index.ts';
+import type { Plan } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { BoundedFrequencyRunner, type Clock, isWeirError, type RunReason } from '../../pkg/runtime/index.ts';
+import { BoundedFrequencyRunner, type Clock, type RunReason } from '../../pkg/runtime/index.ts';
 import type { PolicyController } from '../policies/policy-controller.ts';
 import type { ServiceController } from '../services/service-controller.ts';
-import type { FamilySync, FamilyWrite } from './family-sync.ts';
-import { logWrite } from './log-write.ts';
+import type { FamilySync, PartRead, PartWrite } from './family-sync.ts';
+import { logWrite, nameOfParts, type TouchedObjects } from './log-write.ts';
+import type { OtherProxyGate } from './other-proxy-gate.ts';
+import { type Part, parts } from './part-ownership.ts';
+import type { PartSync } from './part-sync.ts';
 
 export interface SyncLoopOptions {
   readonly clock: Clock;
@@ -16,25 +20,42 @@ export interface SyncLoopOptions {
   readonly families: readonly FamilySync[];
   /** Configured minimum between two syncs; without it the loop adapts to how long they take. */
   readonly minSyncPeriodMs: number | undefined;
-  /** Another proxy writes: keep what the store says, touch nothing. */
-  readonly mayWrite: () => boolean;
-  readonly onOtherProxy: (message: string) => void;
+  /** Another proxy writes Service rules: their part keeps what the store says, and touches nothing. */
+  readonly otherProxy: Pick<OtherProxyGate, 'mayWrite' | 'takesOver' | 'cameBack'>;
   readonly observer: SyncObserver;
-  /** After every sync that ended well; how long reading the kernel took, if it was read. */
-  readonly onSynced: (readMs: number | undefined) => Promise<void>;
+  /** After every sync, before its failures are reported. */
+  readonly onSynced: (result: SyncResult) => Promise<void>;
 }
 
-/** What one sync did to one family. */
-export interface FamilySynced {
+/** What one sync did to one part of one family. */
+export interface PartSynced {
   readonly family: Family;
-  /** `undefined` when the kernel was as it should be. */
-  readonly write: FamilyWrite | undefined;
+  readonly part: Part;
+  /** What was written; `undefined` when the kernel was as it should be. */
+  readonly plan: Plan | undefined;
   /** Since the sync began. */
   readonly durationMs: number;
-  /** The kernel was read and compared, not only told what changed. */
+  /** The kernel was read and compared; else only what had changed was looked at. */
   readonly wasRead: boolean;
   /** Nothing had changed but the kernel itself. */
   readonly isRepair: boolean;
+}
+
+/** Parts of one family that could not be read, or written. Those that failed in one write fail together. */
+export interface PartsFailed {
+  readonly family: Family;
+  readonly parts: readonly Part[];
+  readonly error: unknown;
+  readonly wasRead: boolean;
+}
+
+export interface SyncResult {
+  /** Parts that are in the kernel as the store says, in all families. */
+  readonly inForce: ReadonlySet<Part>;
+  /** Parts that were read in this sync. */
+  readonly read: ReadonlySet<Part>;
+  /** How long reading took, where everything that Weir writes was read; in milliseconds. */
+  readonly fullReadMs: number | undefined;
 }
 
 /** Looks on; what it does must neither throw nor wait. */
@@ -43,9 +64,9 @@ export interface SyncObserver {
   queued(): void;
   /** A sync begins, and takes in these changes. */
   began(dirty: Dirty): void;
-  /** This family is in the kernel as the store says. */
-  synced(result: FamilySynced): void;
-  failed(family: Family, result: { readonly error: unknown; readonly wasRead: boolean }): void;
+  /** This part of this family is in the kernel as the store says. */
+  synced(result: PartSynced): void;
+  failed(failure: PartsFailed): void;
 }
 
 /** A sync that nobody asked for: from the store alone, which costs next to nothing. */
@@ -56,9 +77,9 @@ export class SyncLoop {
   readonly #options: SyncLoopOptions;
   readonly #runner: BoundedFrequencyRunner;
   /** Of the last sync. */
-  #failures: readonly FamilyFailure[] = [];
-  /** The kernel was left as it should be: what differs now is somebody else's doing. */
-  #leftRight = false;
+  #failures: readonly PartsFailed[] = [];
+  /** Parts that the last sync left as they should be: what differs now is somebody else's doing. */
+  #leftRight: ReadonlySet<PartSync> = new Set();
 
   constructor(options: SyncLoopOptions) {
     this.#options = options;
@@ -78,10 +99,10 @@ export class SyncLoop {
     this.#runner.run();
   }
 
-  /** The kernel may not be as it was left: read it, compare, repair. */
-  recheck(reason: string): void {
+  /** The kernel may not be as these parts were left: read it, compare, repair. Defaults to all parts. */
+  recheck(reason: string, suspects: readonly PartSync[] = this.#allParts()): void {
     this.#options.log.debug(`reading the kernel: ${reason}`);
-    for (const family of this.#options.families) family.invalidate();
+    for (const part of suspects) part.invalidate();
     this.run();
   }
 
@@ -97,70 +118,134 @@ export class SyncLoop {
   }
 
   async #sync(reason: RunReason, signal: AbortSignal): Promise<void> {
-    const { clock, store, services, policies, families, mayWrite, onOtherProxy, onSynced, observer, log } =
-      this.#options;
+    const { clock, log, store, services, policies, families, observer, onSynced } = this.#options;
     const start = clock.now();
-    const wasLeftRight = this.#leftRight;
-    this.#leftRight = false;
+    const wereRight = this.#leftRight;
+    this.#leftRight = new Set();
     this.#failures = [];
     // The kernel first: how the dispatch is cut depends on how it is cut already.
-    const reads = await Promise.allSettled(families.map((family) => family.refresh(signal)));
+    const reads = await this.#read(signal);
     const dirty = store.takeDirty();
     observer.began(dirty);
-    const touched = services.update(dirty) + policies.update(dirty, services.podCIDRs);
-    const readFailures = failuresOf(families, reads);
-    const otherProxy = readFailures.find(
-      ({ error }) => isWeirError(error) && error.code === 'WEIR_OTHER_PROXY',
-    )?.error;
-    if (otherProxy instanceof Error) onOtherProxy(otherProxy.message);
-    if (!mayWrite()) return;
-    const readable = families.filter((_, index) => reads[index]?.status === 'fulfilled');
-    const readTimes = valuesOf(reads).filter((time) => time !== undefined);
-    const wasRead = readTimes.length > 0;
-    const isRepair = wasLeftRight && touched === 0 && wasRead;
-    // One family's failure never holds the other back.
-    const writes = await Promise.allSettled(
-      readable.map(async (family) => {
-        const write = await family.write(signal);
-        const durationMs = clock.now() - start;
-        if (write !== undefined) logWrite(log, write, { isRepair, touched, totalMs: durationMs });
-        observer.synced({ family: family.state.family, write, durationMs, wasRead, isRepair });
+    const touched: Readonly<Record<Part, TouchedObjects>> = {
+      services: { services: services.update(dirty) },
+      policies: policies.update(dirty, services.podCIDRs),
+    };
+    signal.throwIfAborted();
+    this.#answerOtherProxy(reads);
+    const wasRead = (part: PartSync): boolean => reads.has(part);
+    // One family's or part's failure never holds another back.
+    const writes = await Promise.all(
+      families.map(async (family) => {
+        const writable = this.#writable(family).filter((part) => reads.get(part)?.error === undefined);
+        const results = await family.write(writable, signal);
+        const totalMs = clock.now() - start;
+        for (const write of results) {
+          if (write.error !== undefined) continue;
+          const { part } = write;
+          const ofPart = touched[part.part];
+          const isRepair = wereRight.has(part) && isUntouched(ofPart) && wasRead(part);
+          if (write.plan !== undefined)
+            logWrite(log, write.plan, { part: part.part, isRepair, touched: ofPart, totalMs });
+          observer.synced({
+            family: family.family,
+            part: part.part,
+            plan: write.plan,
+            durationMs: totalMs,
+            wasRead: wasRead(part),
+            isRepair,
+          });
+        }
+        return results;
       }),
     );
-    this.#failures = [...readFailures, ...failuresOf(readable, writes)];
-    for (const { family, error } of this.#failures) observer.failed(family, { error, wasRead });
+    const right = new Set(writes.flat().flatMap(({ part, error }) => (error === undefined ? [part] : [])));
+    this.#leftRight = right;
+    this.#failures = families.flatMap((family, index) =>
+      failuresOf(family, [...reads.values()], writes[index] ?? []),
+    );
+    for (const failure of this.#failures) observer.failed(failure);
+    await onSynced(this.#result(right, reads));
     for (const { error } of this.#failures) throw error;
-    this.#leftRight = true;
-    await onSynced(readTimes.length === 0 ? undefined : Math.max(...readTimes));
-    log.debug(`synced (${reason})`, { services: touched, milliseconds: Math.round(clock.now() - start) });
+    log.debug(`synced (${reason})`, {
+      ...touched.services,
+      ...touched.policies,
+      milliseconds: Math.round(clock.now() - start),
+    });
+  }
+
+  async #read(signal: AbortSignal): Promise<ReadonlyMap<PartSync, PartRead>> {
+    const { families } = this.#options;
+    const reads = await Promise.all(families.map((family) => family.refresh(this.#writable(family), signal)));
+    return new Map(reads.flat().map((read) => [read.part, read]));
+  }
+
+  /** When another proxy writes again, all families' Service rules are its own for a while. */
+  #answerOtherProxy(reads: ReadonlyMap<PartSync, PartRead>): void {
+    const { families, otherProxy } = this.#options;
+    for (const family of families) {
+      const services = family.part('services');
+      const isBack = services !== undefined && reads.get(services)?.otherProxyIsBack === true;
+      if (isBack && otherProxy.cameBack(family.family) === 'take over') services.takeOver();
+    }
+    for (const part of this.#allParts()) {
+      if (!otherProxy.mayWrite(part.part)) part.invalidate();
+      else if (part.part === 'services' && otherProxy.takesOver) part.takeOver();
+    }
+  }
+
+  #writable(family: FamilySync): readonly PartSync[] {
+    return family.parts.filter(({ part }) => this.#options.otherProxy.mayWrite(part));
+  }
+
+  #allParts(): readonly PartSync[] {
+    return this.#options.families.flatMap((family) => family.parts);
+  }
+
+  #result(right: ReadonlySet<PartSync>, reads: ReadonlyMap<PartSync, PartRead>): SyncResult {
+    const { families } = this.#options;
+    const all = families.flatMap((family) => this.#writable(family));
+    const wasAllRead = all.every((part) => reads.has(part));
+    return {
+      inForce: new Set(
+        parts.filter((name) =>
+          families.every(({ parts }) => parts.some((one) => one.part === name && right.has(one))),
+        ),
+      ),
+      read: new Set([...reads.keys()].map(({ part }) => part)),
+      fullReadMs: wasAllRead ? Math.max(0, ...[...reads.values()].map(({ readMs }) => readMs)) : undefined,
+    };
   }
 
   #logFailures(error: unknown, retryInMs: number): void {
     const { log } = this.#options;
     const next = `next try in ${Math.round(retryInMs)} ms`;
-    for (const { family, error } of this.#failures)
-      log.error(`${family} rules not written, ${next}`, { error });
+    for (const failure of this.#failures) {
+      const what = `${failure.family} ${nameOfParts(failure.parts)} rules`;
+      log.error(`${what} not written, ${next}`, { error: failure.error });
+    }
     if (this.#failures.length === 0) log.error(`sync failed, ${next}`, { error });
   }
 }
 
-interface FamilyFailure {
-  readonly family: Family;
-  readonly error: unknown;
+function isUntouched(touched: TouchedObjects): boolean {
+  return Object.values(touched).every((count) => count === 0);
 }
 
+/** One failure for each read or write that failed, however many parts were in it. */
 function failuresOf(
-  families: readonly FamilySync[],
-  results: readonly PromiseSettledResult<unknown>[],
-): readonly FamilyFailure[] {
-  return families.flatMap((family, index) => {
-    const result = results[index];
-    return result?.status === 'rejected'
-      ? [{ family: family.state.family, error: result.reason as unknown }]
-      : [];
-  });
-}
-
-function valuesOf<Value>(results: readonly PromiseSettledResult<Value>[]): readonly Value[] {
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  { family, parts }: FamilySync,
+  reads: readonly PartRead[],
+  writes: readonly PartWrite[],
+): readonly PartsFailed[] {
+  const failed = [
+    ...reads.filter(({ part }) => parts.includes(part)).map((read) => ({ ...read, wasRead: true })),
+    ...writes.map((write) => ({ ...write, wasRead: reads.some(({ part }) => part === write.part) })),
+  ].filter(({ error }) => error !== undefined);
+  return [...Map.groupBy(failed, ({ error }) => error)].map(([error, together]) => ({
+    family,
+    error,
+    parts: together.map(({ part }) => part.part),
+    wasRead: together.some(({ wasRead }) => wasRead),
+  }));
 }

@@ -6,14 +6,15 @@ import type { EventSink } from '../events/event-recorder.ts';
 import { knownEvents } from '../events/known-events.ts';
 import type { ProxyHealth } from '../health/proxy-health.ts';
 import type { ChangeLatency } from './change-latency.ts';
-import type { FamilySynced } from './sync-loop.ts';
+import { parts } from './part-ownership.ts';
+import type { PartSynced, PartsFailed } from './sync-loop.ts';
 
 export interface SyncReportOptions {
   readonly nodeName: string;
   readonly families: readonly Family[];
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'sync' | 'node'>;
-  readonly health: Pick<ProxyHealth, 'queued' | 'updated'>;
+  readonly health: Pick<ProxyHealth, 'queued' | 'updated' | 'failed'>;
   readonly latency: Pick<ChangeLatency, 'folded' | 'applied'>;
   readonly events: EventSink;
 }
@@ -38,7 +39,7 @@ export class SyncReport {
     const { families, metrics, health } = this.#options;
     for (const family of families) {
       metrics.sync.queued(family);
-      health.queued(family);
+      for (const part of parts) health.queued(family, part);
     }
   }
 
@@ -49,21 +50,26 @@ export class SyncReport {
     latency.folded();
   }
 
-  synced({ family, write, durationMs, wasRead, isRepair }: FamilySynced): void {
+  synced({ family, part, plan, durationMs, wasRead, isRepair }: PartSynced): void {
     const { metrics, health, latency } = this.#options;
-    metrics.sync.synced({
-      family,
-      full: wasRead,
-      seconds: durationMs / 1000,
-      written: { filter: rulesIn(write?.plan, 'filter'), nat: rulesIn(write?.plan, 'nat') },
-    });
-    health.updated(family);
-    latency.applied(family);
-    if (isRepair && write !== undefined) this.#repaired(write.plan);
+    metrics.sync.verified(family, part);
+    // kube-proxy's metrics are about Services.
+    if (part === 'services') {
+      metrics.sync.synced({
+        family,
+        full: wasRead,
+        seconds: durationMs / 1000,
+        written: { filter: rulesIn(plan, 'filter'), nat: rulesIn(plan, 'nat') },
+      });
+    }
+    health.updated(family, part);
+    latency.applied(family, part);
+    if (isRepair && plan !== undefined) this.#repaired(plan);
   }
 
-  failed(family: Family, { error, wasRead }: { readonly error: unknown; readonly wasRead: boolean }): void {
-    const { clock, metrics } = this.#options;
+  failed({ family, parts, error, wasRead }: PartsFailed): void {
+    const { clock, metrics, health } = this.#options;
+    for (const part of parts) health.failed(family, part, error);
     metrics.sync.failed({
       family,
       full: wasRead,

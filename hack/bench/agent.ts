@@ -87,9 +87,9 @@ const quick: AgentBench = {
 };
 
 /** Nothing else is written meanwhile. */
-const repaired = /IPv4 rules written/;
+const repaired = /IPv4 (service|policy) rules written/;
 /** A look that was on its way already may find it, too. */
-const noticed = /reading the kernel|IPv4 rules written/;
+const noticed = /reading the kernel|IPv4 (service|policy) rules written/;
 
 export async function benchAgent(root: string, backend: string, isQuick: boolean): Promise<AgentResult> {
   const program = `${root}dist/weir.js`;

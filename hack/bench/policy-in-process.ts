@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { PolicyController } from '../../controllers/policies/policy-controller.ts';
-import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
+import { partOwnership } from '../../controllers/sync/part-ownership.ts';
 import { decodeObject } from '../../pkg/api/index.ts';
 import { KernelWriter } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
@@ -23,7 +23,7 @@ const namespaces = Math.max(1, Math.ceil(pods / 100));
 const parsed = parseRuleConfig({ manifests: '-', nodeName: 'node-0', localPodCidrs: '10.244.0.0/24' });
 if ('errors' in parsed) throw new Error(parsed.errors.join('; '));
 const store = new Store();
-const state = new RuleState('IPv4', ruleOwnership('IPv4'));
+const state = new RuleState('IPv4', partOwnership('policies', 'IPv4'));
 const noResults: ReturnType<ConstructorParameters<typeof PolicyController>[0]['cniResults']> = [];
 const controller = new PolicyController({
   store,

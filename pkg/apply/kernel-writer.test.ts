@@ -66,7 +66,7 @@ test('never mixes two plans or a plan and a reading, and takes the more importan
   const { writer, commands } = harness();
   await Promise.all([
     writer.apply(plan('FIRST')),
-    writer.read(['filter'], { priority: -1 }),
+    writer.read(['nat'], { priority: -1 }),
     writer.apply(plan('SECOND')),
     writer.apply(plan('URGENT'), { priority: 10 }),
   ]);

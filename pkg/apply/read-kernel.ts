@@ -15,9 +15,13 @@ export async function readKernel(
   tables: readonly TableName[],
   signal?: AbortSignal,
 ): Promise<KernelSnapshot> {
+  // The filter table alone is read in the way that does not fetch the others.
+  const isFilterAlone = tables.length === 1 && tables[0] === 'filter';
   const [sets, ...texts] = await Promise.all([
     show(commands, 'ipset', ['save'], { signal }),
-    ...tables.map((table) => saveTable(commands, tools, table, signal)),
+    ...(isFilterAlone
+      ? [saveFilter(commands, tools, { signal })]
+      : tables.map((table) => saveTable(commands, tools, table, signal))),
   ]);
   return { tables: parseIptablesSave(texts.join('')), sets: parseIpsetSave(sets) };
 }

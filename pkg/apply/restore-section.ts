@@ -45,7 +45,9 @@ function section(table: TableName, transaction: Transaction): readonly string[] 
     ...early.map((item) => `-I ${item.chain} 1 ${item.rule}\n`),
     ...writes.filter((chain) => chain.rules !== '').map(ruleLines),
     ...jumps.filter((jump) => jump.kind === 'delete').map((jump) => `-D ${jump.builtin} ${jump.rule}\n`),
-    ...jumps.filter((jump) => jump.kind === 'insert').map((jump) => `-I ${jump.builtin} 1 ${jump.rule}\n`),
+    ...jumps
+      .filter((jump) => jump.kind === 'insert')
+      .map((jump) => `-I ${jump.builtin} ${jump.at ?? 1} ${jump.rule}\n`),
     ...deletes.map((chain) => `-X ${chain.name}\n`),
     'COMMIT\n',
   ];

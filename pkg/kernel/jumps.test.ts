@@ -16,9 +16,10 @@ function jump(target: string, position: Jump['position'], matches = ''): Jump {
 }
 
 const isOurs = (target: string): boolean => target.startsWith('OWN-');
+const staysAhead = (target: string): boolean => target.startsWith('AHEAD');
 
 function changes(jumps: readonly Jump[], lines: readonly string[]): ReturnType<typeof planJumps> {
-  return planJumps('filter', 'FORWARD', jumps, lines, isOurs);
+  return planJumps('filter', 'FORWARD', jumps, lines, { isOurs, staysAhead });
 }
 
 function after(jumps: readonly Jump[], lines: readonly string[]): readonly string[] {
@@ -144,6 +145,41 @@ describe('all jumps are put at the top again', () => {
     const shared = jump('SHARED', 'reachable');
     expect(after([shared], [shared.rule, '-j CNI', shared.rule])).toEqual([shared.rule, '-j CNI']);
     expect(changes([guard], [guard.rule, shared.rule])).toEqual([]);
+  });
+});
+
+describe('behind the jump of another part that stays ahead', () => {
+  test.each<[string, readonly string[], readonly string[]]>([
+    ['alone', ['-j AHEAD'], ['-j AHEAD', ...both.map(({ rule }) => rule)]],
+    [
+      'with others behind it',
+      ['-j AHEAD', '-j CNI', '-j DROP'],
+      ['-j AHEAD', ...both.map(({ rule }) => rule), '-j CNI', '-j DROP'],
+    ],
+    [
+      'with some of ours around it',
+      [services.rule, '-j AHEAD', guard.rule, '-j CNI'],
+      ['-j AHEAD', ...both.map(({ rule }) => rule), '-j CNI'],
+    ],
+    [
+      'that somebody displaced',
+      ['-j CNI', '-j AHEAD', '-j OTHER'],
+      ['-j CNI', '-j AHEAD', ...both.map(({ rule }) => rule), '-j OTHER'],
+    ],
+  ])('%s', (_, lines, result) => {
+    expect(after(both, lines)).toEqual(result);
+    expect(changes(both, result)).toEqual([]);
+    // Never in front of it, not for a moment.
+    let chain = lines;
+    for (const change of changes(both, lines)) {
+      chain = applyJumpChanges(chain, [change]);
+      if (change.kind === 'insert')
+        expect(chain.indexOf(change.rule)).toBeGreaterThan(chain.indexOf('-j AHEAD'));
+    }
+  });
+
+  test('ours may stand in front of it: that is no reason to touch them', () => {
+    expect(changes(both, [guard.rule, services.rule, '-j AHEAD'])).toEqual([]);
   });
 });
 

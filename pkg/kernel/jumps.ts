@@ -28,23 +28,31 @@ export function targetOf(body: string): string {
 }
 
 /** Whether no packet gets past the rule: it has a final target and no condition. A comment is none. */
-function endsChainForAll(body: string): boolean {
+export function endsChainForAll(body: string): boolean {
   return endsChain.test(body.replaceAll(quoted, '""').replaceAll(comment, ''));
+}
+
+/** Whose a jump is, by the chain that it leads to. */
+export interface JumpOwnership {
+  /** Such rules that are not among the wanted jumps are leftovers and go. */
+  isOurs(target: string): boolean;
+  /** Such rules of another part of Weir stay in front of all that is inserted. */
+  staysAhead(target: string): boolean;
 }
 
 /**
  * What must change in one built-in chain so that it holds `jumps`, in this order and each once. If anything is wrong,
- * all of ours are taken out and put at the top again in one transaction; rules of others are never touched.
+ * all of ours are taken out and put at the top again in one transaction, behind those of ours that stay ahead; rules of others are
+ * never touched.
  *
  * @param lines the chain's rule bodies as they are
- * @param isOurs whether a target chain belongs to us: such rules that are not among `jumps` are leftovers and go
  */
 export function planJumps(
   table: TableName,
   builtin: string,
   jumps: readonly Jump[],
   lines: readonly string[],
-  isOurs: (target: string) => boolean,
+  { isOurs, staysAhead }: JumpOwnership,
 ): readonly JumpChange[] {
   const wanted = new Set(jumps.map((jump) => jump.rule));
   const targets = new Set(jumps.map((jump) => jump.target));
@@ -59,11 +67,14 @@ export function planJumps(
     asWeSpell.filter((_, index) => isPresent(lines[index] ?? '')),
   );
   if (reason === undefined) return [];
+  const ahead = lines.filter((line) => !isPresent(line)).findLastIndex((line) => staysAhead(targetOf(line)));
+  const insert = ({ rule }: Jump) => ({ kind: 'insert', table, builtin, rule, reason }) as const;
   return [
     ...present.map((rule) => ({ kind: 'delete', table, builtin, rule, reason }) as const),
-    ...jumps
-      .toReversed()
-      .map((jump) => ({ kind: 'insert', table, builtin, rule: jump.rule, reason }) as const),
+    ...(ahead === -1
+      ? jumps.toReversed().map(insert)
+      : // Top-down: each goes in front of a rule that the kernel has already.
+        jumps.map((jump, index) => ({ ...insert(jump), at: ahead + 2 + index }))),
   ];
 }
 
@@ -91,7 +102,7 @@ export function applyJumpChanges(
 ): readonly string[] {
   const result = [...lines];
   for (const change of changes) {
-    if (change.kind === 'insert') result.unshift(change.rule);
+    if (change.kind === 'insert') result.splice((change.at ?? 1) - 1, 0, change.rule);
     else {
       const index = result.indexOf(change.rule);
       if (index !== -1) result.splice(index, 1);

@@ -21,13 +21,15 @@ export interface MemberChange {
   readonly last?: boolean;
 }
 
-/** A line to be taken out of, or put at the top of, a built-in chain. */
+/** A line to be taken out of, or put into, a built-in chain. */
 export interface JumpChange {
   readonly kind: 'delete' | 'insert';
   readonly table: TableName;
   readonly builtin: string;
   /** Rule body. */
   readonly rule: string;
+  /** Where it is inserted: its number in the chain, counted from 1. Defaults to the top. */
+  readonly at?: number;
   /** Why, for people: `missing`, `behind a rule that ends the chain`, `twice`. */
   readonly reason: string;
 }
@@ -57,4 +59,29 @@ export interface Plan {
   readonly deleteChains: readonly { readonly table: TableName; readonly name: ChainName }[];
   /** Temporary sets that somebody left behind go first, since their names may be needed again. */
   readonly destroySets: readonly SetName[];
+}
+
+/** Whether there is nothing to do. */
+export function isEmptyPlan(plan: Plan): boolean {
+  return (
+    plan.createSets.length === 0 &&
+    plan.addMembers.length === 0 &&
+    plan.writeChains.length === 0 &&
+    plan.jumps.length === 0 &&
+    plan.removeMembers.length === 0 &&
+    plan.deleteChains.length === 0 &&
+    plan.destroySets.length === 0
+  );
+}
+
+export function inWritingOrder(a: ChainWrite, b: ChainWrite): number {
+  return a.stage - b.stage || byName(a, b);
+}
+
+export function byName(
+  a: { readonly table: TableName; readonly name: ChainName },
+  b: { readonly table: TableName; readonly name: ChainName },
+): number {
+  if (a.table !== b.table) return a.table < b.table ? -1 : 1;
+  return a.name < b.name ? -1 : 1;
 }

@@ -1,38 +1,53 @@
 import type { Family } from '../net/index.ts';
+import { BuiltinChains } from './builtin-chains.ts';
+import type { Drift } from './jump-drift.ts';
 import type { Jump } from './jumps.ts';
 import type { ChainName, SetName, TableName } from './names.ts';
 import type { SetSizes } from './parse-ipset-list.ts';
-import type { ChainWrite, Plan } from './plan.ts';
+import { byName, inWritingOrder, type JumpChange, type Plan } from './plan.ts';
 import type { SetSpec } from './set.ts';
 import { SetState } from './set-state.ts';
 import type { KernelSnapshot, TableSnapshot } from './snapshot.ts';
 import { type Owner, TableState } from './table-state.ts';
 
-/** Which chains and sets are ours. Everything else is somebody else's. */
+/** Which chains and sets belong to a part. Everything else is another part's or somebody else's. */
 export interface Ownership {
+  /** Where it has chains. Defaults to filter and nat. */
+  readonly tables?: readonly TableName[];
   chain(table: TableName, name: string): Owner;
   /** Whether the set may be deleted when nobody wants it any more. */
   set(name: string): boolean;
+  /** Whether jumps of another part into this chain stay in front of the part's own. Defaults to none. */
+  staysAhead?(target: string): boolean;
 }
 
 /**
- * All rules and sets of one family: as they should be and as they are in the kernel. Rule writers say what they want;
- * `plan` is the difference, and costs as much as the difference is long.
+ * All rules and sets of one part in one family: as they should be and as they are in the kernel. Rule writers say what they
+ * want; `plan` is the difference, and costs as much as the difference is long.
  */
 export class RuleState {
   readonly family: Family;
   readonly #tables: ReadonlyMap<TableName, TableState>;
   readonly #sets: SetState;
-  readonly #jumps = new Map<string, readonly Jump[]>();
+  readonly #builtins: BuiltinChains;
 
-  constructor(family: Family, ownership: Ownership) {
+  /** `builtins`: what the kernel's own chains hold, which all parts of a family share. */
+  constructor(family: Family, ownership: Ownership, builtins: BuiltinChains = new BuiltinChains()) {
     this.family = family;
-    const table = (name: TableName): [TableName, TableState] => [
-      name,
-      new TableState(family, name, (chain) => ownership.chain(name, chain)),
-    ];
-    this.#tables = new Map([table('filter'), table('nat')]);
+    this.#builtins = builtins;
+    const staysAhead = (target: string): boolean => ownership.staysAhead?.(target) ?? false;
+    this.#tables = new Map(
+      (ownership.tables ?? (['filter', 'nat'] as const)).map((table) => {
+        const ownerOf = (chain: string): Owner => ownership.chain(table, chain);
+        return [table, new TableState({ family, table, ownerOf, staysAhead })];
+      }),
+    );
     this.#sets = new SetState((name) => ownership.set(name));
+  }
+
+  /** Where the part has chains. */
+  get tables(): readonly TableName[] {
+    return [...this.#tables.keys()];
   }
 
   /** The chain shall hold exactly these rules (bodies, a line each). `stage`, `earlyRule`: see Plan. */
@@ -63,19 +78,9 @@ export class RuleState {
     this.#sets.remove(set, member);
   }
 
-  /**
-   * All jumps of one writer into its chains; replaces what it said before. Order counts within a built-in chain; those
-   * that must be first stand before all others, whoever wrote them.
-   */
-  setJumps(writer: string, jumps: readonly Jump[]): void {
-    this.#jumps.set(writer, jumps);
-    const writers = [...this.#jumps].toSorted(([a], [b]) => (a < b ? -1 : 1));
-    const all = writers.flatMap(([, ofWriter]) => ofWriter);
-    const ordered = [
-      ...all.filter((jump) => jump.position === 'first'),
-      ...all.filter((jump) => jump.position !== 'first'),
-    ];
-    for (const [name, table] of this.#tables) table.setJumps(ordered.filter((jump) => jump.table === name));
+  /** All jumps into own chains; replaces what was said before. Order counts within a built-in chain. */
+  setJumps(jumps: readonly Jump[]): void {
+    for (const [name, table] of this.#tables) table.setJumps(jumps.filter((jump) => jump.table === name));
   }
 
   /** Rules the kernel holds now in an own chain; `undefined` where it has no such chain. */
@@ -88,9 +93,9 @@ export class RuleState {
     return this.#tables.get(table)?.desiredRules(name);
   }
 
-  /** How many rules should be in a table's own chains that `counts`, without the jumps into them. Looks at every chain. */
-  countDesiredRules(table: TableName, counts: (chain: ChainName) => boolean): number {
-    return this.#tables.get(table)?.countDesiredRules(counts) ?? 0;
+  /** How many rules should be in a table's own chains, without the jumps into them. Looks at every chain. */
+  countDesiredRules(table: TableName): number {
+    return this.#tables.get(table)?.countDesiredRules() ?? 0;
   }
 
   /** Takes in what was read from the kernel, in place of what was believed. */
@@ -102,11 +107,24 @@ export class RuleState {
   /** The same for one table; `undefined`: the kernel has no such table. */
   replaceAppliedTable(table: TableName, snapshot: TableSnapshot | undefined): void {
     this.#tables.get(table)?.replaceApplied(snapshot);
+    this.#builtins.replaceTable(table, snapshot);
   }
 
-  /** The same for one built-in chain: its rule bodies. */
-  replaceAppliedBuiltin(table: TableName, builtin: string, lines: readonly string[]): void {
-    this.#tables.get(table)?.replaceAppliedBuiltin(builtin, lines);
+  /** How others have changed a table since it was left. What is wanted and not written yet does not count. */
+  driftInTable(table: TableName, snapshot: TableSnapshot | undefined): Drift {
+    const state = this.#tables.get(table);
+    if (state === undefined) return 'nothing';
+    if (state.chainsWereChanged(snapshot)) return 'changed';
+    const names = new Set([...this.#builtins.names(table), ...(snapshot?.builtins.keys() ?? [])]);
+    return worst(
+      Array.from(names, (name) => this.driftInChain(table, name, snapshot?.builtins.get(name) ?? [])),
+    );
+  }
+
+  /** The same for the jumps in one built-in chain, which holds these rule bodies now. */
+  driftInChain(table: TableName, builtin: string, lines: readonly string[]): Drift {
+    const left = this.#builtins.lines(table, builtin);
+    return this.#tables.get(table)?.jumpDrift(builtin, left, lines) ?? 'nothing';
   }
 
   /**
@@ -117,8 +135,9 @@ export class RuleState {
     return this.#sets.ofOtherSize(sizes);
   }
 
-  /** The difference to the kernel as it was last seen. */
-  plan(): Plan {
+  /** The difference to the kernel as it was last seen. `before`: changes of jumps that other parts make in the same write, ahead of this one. */
+  plan(before: readonly JumpChange[] = []): Plan {
+    const builtins = this.#builtins.after(before);
     const tables = [...this.#tables.values()];
     const chains = tables.map((table) => table.chainChanges());
     const sets = this.#sets.changes();
@@ -128,7 +147,7 @@ export class RuleState {
       addMembers: sets.addMembers,
       earlyRules: chains.flatMap((change) => change.earlyRules),
       writeChains: chains.flatMap((change) => change.writeChains).toSorted(inWritingOrder),
-      jumps: tables.flatMap((table) => table.jumpChanges()),
+      jumps: tables.flatMap((table) => table.jumpChanges(builtins)),
       removeMembers: sets.removeMembers,
       deleteChains: chains.flatMap((change) => change.deleteChains).toSorted(byName),
       destroySets: sets.destroySets,
@@ -139,29 +158,12 @@ export class RuleState {
   applied(plan: Plan): void {
     this.#sets.applied(plan);
     for (const { table, name, rules } of plan.writeChains) this.#tables.get(table)?.written(name, rules);
-    for (const change of plan.jumps) this.#tables.get(change.table)?.jumpChanged(change);
+    this.#builtins.changed(plan.jumps);
     for (const { table, name } of plan.deleteChains) this.#tables.get(table)?.written(name, undefined);
   }
 }
 
-function inWritingOrder(a: ChainWrite, b: ChainWrite): number {
-  return a.stage - b.stage || byName(a, b);
-}
-
-function byName(a: { table: TableName; name: ChainName }, b: { table: TableName; name: ChainName }): number {
-  if (a.table !== b.table) return a.table < b.table ? -1 : 1;
-  return a.name < b.name ? -1 : 1;
-}
-
-/** Whether there is nothing to do. */
-export function isEmptyPlan(plan: Plan): boolean {
-  return (
-    plan.createSets.length === 0 &&
-    plan.addMembers.length === 0 &&
-    plan.writeChains.length === 0 &&
-    plan.jumps.length === 0 &&
-    plan.removeMembers.length === 0 &&
-    plan.deleteChains.length === 0 &&
-    plan.destroySets.length === 0
-  );
+function worst(drifts: readonly Drift[]): Drift {
+  if (drifts.includes('changed')) return 'changed';
+  return drifts.includes('displaced') ? 'displaced' : 'nothing';
 }

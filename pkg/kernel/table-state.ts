@@ -1,6 +1,8 @@
 import type { Family } from '../net/index.ts';
+import type { BuiltinChains } from './builtin-chains.ts';
 import { DeltaTracker } from './delta-tracker.ts';
-import { applyJumpChanges, type Jump, planJumps, targetOf } from './jumps.ts';
+import { type Drift, jumpDrift } from './jump-drift.ts';
+import { type Jump, type JumpOwnership, planJumps, targetOf } from './jumps.ts';
 import type { ChainName, TableName } from './names.ts';
 import { normalizeRule } from './normalize-rule.ts';
 import type { ChainWrite, JumpChange, Plan } from './plan.ts';
@@ -19,24 +21,30 @@ interface ChainContent {
   readonly earlyRule: string | undefined;
 }
 
-interface Builtin {
-  jumps: readonly Jump[];
-  lines: readonly string[];
+export interface TableStateOptions {
+  readonly family: Family;
+  readonly table: TableName;
+  readonly ownerOf: (chain: string) => Owner;
+  /** See `JumpOwnership`. */
+  readonly staysAhead: (target: string) => boolean;
 }
 
-/** The chains and jumps of one table: as they should be and as they are in the kernel. */
+/** The chains and jumps of one part in one table: as they should be and as they are in the kernel. */
 export class TableState {
-  readonly #table: TableName;
+  readonly #options: TableStateOptions;
   readonly #ownerOf: (chain: string) => Owner;
+  readonly #jumpOwnership: JumpOwnership;
   readonly #chains: DeltaTracker<ChainName, ChainContent, string>;
-  readonly #builtins = new Map<string, Builtin>();
+  #jumps: readonly Jump[] = [];
   /** Own chains that a foreign chain refers to: the kernel would refuse to delete them. */
   #heldByOthers = new Set<string>();
 
-  constructor(family: Family, table: TableName, ownerOf: (chain: string) => Owner) {
-    this.#table = table;
-    this.#chains = new DeltaTracker((desired, applied) => sameRules(desired, applied, family));
+  constructor(options: TableStateOptions) {
+    const { family, ownerOf, staysAhead } = options;
+    this.#options = options;
+    this.#chains = new DeltaTracker((desired, applied) => sameRules(desired.rules, applied, family));
     this.#ownerOf = ownerOf;
+    this.#jumpOwnership = { isOurs: (target) => ownerOf(target) === 'own', staysAhead };
   }
 
   setChain(name: ChainName, content: ChainContent): void {
@@ -48,11 +56,7 @@ export class TableState {
   }
 
   setJumps(jumps: readonly Jump[]): void {
-    for (const builtin of this.#builtins.values()) builtin.jumps = [];
-    for (const jump of jumps) {
-      const builtin = this.#builtin(jump.builtin);
-      builtin.jumps = [...builtin.jumps, jump];
-    }
+    this.#jumps = jumps;
   }
 
   appliedRules(name: ChainName): string | undefined {
@@ -63,11 +67,11 @@ export class TableState {
     return this.#chains.desired(name)?.rules;
   }
 
-  /** How many rules should be in the chains that `counts`, without the jumps into them. Looks at every chain. */
-  countDesiredRules(counts: (chain: ChainName) => boolean): number {
+  /** How many rules should be in the chains, without the jumps into them. Looks at every chain. */
+  countDesiredRules(): number {
     let count = 0;
-    for (const [name, { rules }] of this.#chains.desiredEntries()) {
-      if (rules === '' || !counts(name)) continue;
+    for (const [, { rules }] of this.#chains.desiredEntries()) {
+      if (rules === '') continue;
       count += 1;
       for (let at = rules.indexOf('\n'); at >= 0; at = rules.indexOf('\n', at + 1)) count += 1;
     }
@@ -83,17 +87,32 @@ export class TableState {
       else for (const target of this.#ownTargets(rules)) this.#heldByOthers.add(target);
     }
     this.#chains.replaceApplied(chains);
-    for (const builtin of this.#builtins.values()) builtin.lines = [];
-    for (const [name, lines] of snapshot?.builtins ?? []) this.#builtin(name).lines = lines;
   }
 
-  replaceAppliedBuiltin(name: string, lines: readonly string[]): void {
-    this.#builtin(name).lines = lines;
+  /** How the chains in the kernel differ from how they were left. What is wanted and not written yet does not count. */
+  chainsWereChanged(snapshot: TableSnapshot | undefined): boolean {
+    const chains = snapshot?.chains ?? new Map<ChainName, string>();
+    const counts = (name: ChainName): boolean => {
+      const owner = this.#ownerOf(name);
+      return owner === 'own' || (owner === 'shared' && this.#chains.desired(name) !== undefined);
+    };
+    const differs = (name: ChainName, rules: string): boolean => {
+      const left = this.#chains.applied(name);
+      return left === undefined || !sameRules(left, rules, this.#options.family);
+    };
+    for (const [name, rules] of chains) if (counts(name) && differs(name, rules)) return true;
+    for (const name of this.#chains.appliedKeys()) if (counts(name) && !chains.has(name)) return true;
+    return false;
+  }
+
+  /** What others did to the jumps in one built-in chain. */
+  jumpDrift(builtin: string, left: readonly string[], lines: readonly string[]): Drift {
+    return jumpDrift(this.#jumpsIn(builtin), left, lines, this.#jumpOwnership.isOurs);
   }
 
   /** Unsorted. */
   chainChanges(): Pick<Plan, 'writeChains' | 'deleteChains' | 'earlyRules'> {
-    const table = this.#table;
+    const { table } = this.#options;
     const writeChains: ChainWrite[] = [];
     const deleteChains: Plan['deleteChains'][number][] = [];
     const earlyRules: Plan['earlyRules'][number][] = [];
@@ -120,20 +139,19 @@ export class TableState {
     return { writeChains, deleteChains, earlyRules };
   }
 
-  jumpChanges(): readonly JumpChange[] {
-    const isOurs = (target: string): boolean => this.#ownerOf(target) === 'own';
-    return [...this.#builtins]
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .flatMap(([name, { jumps, lines }]) => planJumps(this.#table, name, jumps, lines, isOurs));
+  /** What must change in the built-in chains, which hold this now. */
+  jumpChanges(builtins: BuiltinChains): readonly JumpChange[] {
+    const { table } = this.#options;
+    const names = new Set([...builtins.names(table), ...this.#jumps.map(({ builtin }) => builtin)]);
+    return [...names]
+      .toSorted()
+      .flatMap((name) =>
+        planJumps(table, name, this.#jumpsIn(name), builtins.lines(table, name), this.#jumpOwnership),
+      );
   }
 
   written(name: ChainName, rules: string | undefined): void {
     this.#chains.setApplied(name, rules);
-  }
-
-  jumpChanged(change: JumpChange): void {
-    const builtin = this.#builtin(change.builtin);
-    builtin.lines = applyJumpChanges(builtin.lines, [change]);
   }
 
   /** An early rule can only lead to a chain that is there already. */
@@ -160,20 +178,15 @@ export class TableState {
       .filter((target) => this.#ownerOf(target) === 'own');
   }
 
-  #builtin(name: string): Builtin {
-    let builtin = this.#builtins.get(name);
-    if (builtin === undefined) {
-      builtin = { jumps: [], lines: [] };
-      this.#builtins.set(name, builtin);
-    }
-    return builtin;
+  #jumpsIn(builtin: string): readonly Jump[] {
+    return this.#jumps.filter((jump) => jump.builtin === builtin);
   }
 }
 
 /** Other versions of iptables spell some rules differently; only a difference in meaning counts. */
-function sameRules(desired: ChainContent, applied: string, family: Family): boolean {
-  if (desired.rules === applied) return true;
-  const wanted = desired.rules.split('\n');
+function sameRules(desired: string, applied: string, family: Family): boolean {
+  if (desired === applied) return true;
+  const wanted = desired.split('\n');
   const lines = applied.split('\n');
   if (wanted.length !== lines.length) return false;
   return lines.every(

@@ -135,16 +135,20 @@ test('counts a failed sync as what failed, and its time as time', async () => {
   expect(value('kubeproxy_sync_proxy_rules_last_timestamp_seconds')).toBeUndefined();
 });
 
-test('the time of the last success moves with syncs and with looks, that of the last sync with syncs alone', async () => {
+test('the time of the last success is one for each part, and that of the last sync that of Services', async () => {
   const metrics = metricsAt();
   now = 5_000_000;
   metrics.sync.synced({ family: 'IPv4', full: false, seconds: 0.1, written: { filter: 0, nat: 0 } });
   now = 8_000_000;
-  metrics.sync.verified('IPv4');
+  metrics.sync.verified('IPv4', 'services');
+  now = 9_000_000;
+  metrics.sync.verified('IPv4', 'policies');
   const families = await scrape(metrics);
   const labels = { ip_family: 'IPv4' };
   expect(sampleValue(families, 'kubeproxy_sync_proxy_rules_last_timestamp_seconds', labels)).toBe(5000);
-  expect(sampleValue(families, 'weir_last_sync_success_timestamp_seconds', labels)).toBe(8000);
+  const success = (part: string): unknown =>
+    sampleValue(families, 'weir_last_sync_success_timestamp_seconds', { ...labels, part });
+  expect([success('services'), success('policies')]).toEqual([8000, 9000]);
 });
 
 test('pending changes end when a sync takes them in', async () => {

@@ -5,6 +5,9 @@ import { syncBuckets } from './buckets.ts';
 /** What was put right: a jump from a built-in chain, a chain of Weir's, or the members of a set. */
 export type DriftKind = 'jump' | 'chain' | 'set';
 
+const partStates = ['starting', 'in_force', 'failing', 'standing_back', 'off'] as const;
+export type PartStateName = (typeof partStates)[number];
+
 /** Enough of a diagnostic to count it. */
 export interface CountedDiagnostic {
   readonly kind: string;
@@ -17,6 +20,8 @@ export interface NodeMetrics {
   startFamily(family: Family): void;
   /** `weir_ready`: the first full sync is in the kernel, and nothing that a person must put right stands against it. */
   setReady(isReady: boolean): void;
+  /** `weir_part_state`: what became of one part of the rules of a family. */
+  setPartState(family: Family, part: 'services' | 'policies', state: PartStateName): void;
   /** Somebody else's change was put right. */
   driftRepaired(kind: DriftKind, count?: number): void;
   /** Another agent put a rule in front of Weir's jumps. */
@@ -62,8 +67,17 @@ export function createNodeMetrics(registry: Registry): NodeMetrics {
     buckets: [...syncBuckets],
     registers,
   });
+  const partState = new Gauge({
+    name: 'weir_part_state',
+    help: 'What became of each part of the rules: 1 for its state, 0 for the others. Only in_force keeps up with the cluster.',
+    labelNames: ['ip_family', 'part', 'state'],
+    registers,
+  });
   return {
     setReady: (isReady) => ready.set(isReady ? 1 : 0),
+    setPartState: (ip_family, part, now) => {
+      for (const state of partStates) partState.set({ ip_family, part, state }, state === now ? 1 : 0);
+    },
     driftRepaired: (kind, count = 1) => repairs.inc({ kind }, count),
     contested: () => contests.inc(),
     spawned: (file, seconds) => spawns.observe({ file: file.slice(file.lastIndexOf('/') + 1) }, seconds),

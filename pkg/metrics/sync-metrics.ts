@@ -47,8 +47,8 @@ export interface SyncMetrics {
   /** One family's rules are in the kernel as they should be, whether or not anything had to be written. */
   synced(report: SyncSuccess): void;
   failed(report: SyncFailure): void;
-  /** A look at the kernel between two syncs found the family's rules as they should be. */
-  verified(family: Family): void;
+  /** This part of the family's rules is as it should be, after a sync or a look at the kernel between two. */
+  verified(family: Family, part: 'services' | 'policies'): void;
   /** From the cause of an EndpointSlice's change, as its annotation dates it, to the rules. */
   programmed(family: Family, seconds: number): void;
   /** From the arrival of an event about a Service or its endpoints to the rules. */
@@ -93,8 +93,11 @@ function outcomeMetrics(
   const lastSync = gauge(registry, 'kubeproxy_sync_proxy_rules_last_timestamp_seconds', {
     help: 'When the last sync ended well, in seconds since 1970.',
   });
-  const lastSuccess = gauge(registry, 'weir_last_sync_success_timestamp_seconds', {
+  const lastSuccess = new Gauge({
+    name: 'weir_last_sync_success_timestamp_seconds',
     help: 'When the rules were last known to be as they should be, after a sync or a look, in seconds since 1970.',
+    labelNames: ['ip_family', 'part'],
+    registers: [registry],
   });
   const lastQueued = gauge(registry, 'kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds', {
     help: 'When a sync was last asked for, in seconds since 1970.',
@@ -117,9 +120,9 @@ function outcomeMetrics(
     queued: (family) => lastQueued.set({ ip_family: family }, nowSeconds()),
     synced: (report) => {
       durations.took(report);
-      for (const each of [lastSync, lastSuccess]) each.set({ ip_family: report.family }, nowSeconds());
+      lastSync.set({ ip_family: report.family }, nowSeconds());
     },
-    verified: (family) => lastSuccess.set({ ip_family: family }, nowSeconds()),
+    verified: (family, part) => lastSuccess.set({ ip_family: family, part }, nowSeconds()),
     failed: (report) => {
       durations.took(report);
       if (report.restoreFailed) restoreFailures.inc({ ip_family: report.family });

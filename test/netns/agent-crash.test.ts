@@ -113,7 +113,7 @@ describe.skipIf(!canRunFaults('nft'))('an agent that ends', () => {
       await expect.poll(() => agent.api.watches.length, patience).toBe(7);
       const from = weir.lines.length;
       agent.putService(liveServices.alone);
-      await weir.waitForLine(/IPv4 rules written services=1 /, { from });
+      await weir.waitForLine(/IPv4 service rules written services=1 /, { from });
       expect(await agent.status(healthPort, '/readyz')).toBe(200);
       expect(errors(weir)).toEqual([]);
       expect(await weir.stop()).toEqual({ code: 0, signal: null });

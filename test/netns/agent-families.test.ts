@@ -94,7 +94,7 @@ for (const backend of backends) {
           const from = weir.lines.length;
           agent.putService(service);
           for (const family of families)
-            await weir.waitForLine(new RegExp(`${family} rules written services=1 `), { from });
+            await weir.waitForLine(new RegExp(`${family} service rules written services=1 `), { from });
         }
         const said = (): readonly string[] =>
           complaints(weir).toSorted((a, b) => (a.slice(13) < b.slice(13) ? -1 : 1));

@@ -210,7 +210,7 @@ describe.skipIf(!usable)('a folder with 200 broken documents', () => {
   test('lives on, and follows the next change', async () => {
     const from = weir.lines.length;
     await cli.write('late.yaml', goodDocuments('late', '10.3.0.9', '10.2.1.9'));
-    await weir.waitForLine(/IPv4 rules written/, { from });
+    await weir.waitForLine(/IPv4 service rules written/, { from });
     expect(destinations(await traceKernel(cli), '10.3.0.9')).toEqual(['10.2.1.9:8080']);
     expect(await weir.stop()).toEqual({ code: 0, signal: null });
     expect(weir.lines.filter((line) => /TypeError|WEIR_BUG|^\s+at /.test(line))).toEqual([]);

@@ -59,7 +59,7 @@ describe.skipIf(!usable).each(backends)('with the privileges of the DaemonSet on
     const first = await cli.rules();
     await cli.write('more.json', serviceObjects('more', 2));
     for (const family of ['IPv4', 'IPv6'])
-      await weir.waitForLine(new RegExp(`${family} rules written services=1 `));
+      await weir.waitForLine(new RegExp(`${family} service rules written services=1 `));
     const second = await cli.rules();
     expect(await weir.stop()).toEqual({ code: 0, signal: null });
 

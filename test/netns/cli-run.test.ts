@@ -76,7 +76,7 @@ describe.skipIf(!usable).each(backends)('weir run on %s', (backend) => {
     const before = await cli.rules();
     await cli.node.run(`iptables-${backend}`, ['-w', '5', '-t', 'nat', '-F', 'PREROUTING']);
     await weir.waitForLine(/WARN {2}IPv4 rules were changed by somebody else: repaired/);
-    await weir.waitForLine(/IPv4 rules written services=0/);
+    await weir.waitForLine(/IPv4 service rules written services=0/);
     await weir.stop();
     expect(await cli.rules()).toBe(before);
   });
@@ -116,7 +116,7 @@ describe.skipIf(!usable).each(backends)('weir run on %s', (backend) => {
     try {
       weir = new WeirProcess(cli.node.namespace, ['run', ...cli.flags]);
       await weir.waitForLine(
-        /ERROR another proxy \(port 10249 answers\) runs on this node: no rules are written/,
+        /ERROR another proxy \(port 10249 answers\) runs on this node: no Service rules are written/,
       );
       expect(await cli.rules()).toBe(before);
     } finally {
@@ -146,7 +146,7 @@ describe.skipIf(!usable).each(backends)('weir run on %s', (backend) => {
     await weir.stop();
     const records = weir.lines.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(records).toContainEqual(
-      expect.objectContaining({ level: 'info', msg: 'IPv4 rules written', services: 1 }),
+      expect.objectContaining({ level: 'info', msg: 'IPv4 service rules written', services: 1 }),
     );
   });
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../pkg/runtime/index.ts';
 import {
   backends,
@@ -8,8 +8,10 @@ import {
   families,
   liveServices,
 } from '../support/fault-world.ts';
+import { FaultyTools } from '../support/faulty-tools.ts';
 import { KubeProxyNode } from '../support/kube-proxy-node.ts';
-import { frontendsOf, servicePort } from '../support/service-manifests.ts';
+import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
 const services = Object.values(liveServices);
@@ -42,7 +44,7 @@ for (const backend of backends) {
 
     const proxyPort = backend === 'legacy' ? 10_256 : 10_249;
 
-    test(`nothing is written while somebody answers on port ${proxyPort}`, async () => {
+    test(`no Service rule is written while somebody answers on port ${proxyPort}`, async () => {
       const listener = { protocol: 'tcp', port: proxyPort, address: '127.0.0.1' } as const;
       await faults.node.listen(listener);
       const before = await faults.rules();
@@ -102,20 +104,141 @@ for (const backend of backends) {
       expect(ownSets).toEqual({});
     });
 
-    test("when kube-proxy's chains come back it says so once and writes no more", async () => {
-      const weir = await faults.start();
-      for (const family of families) await kubeProxy.sync(family);
-      await weir.waitForLine(/KUBE-SEP- chains came back/, { timeoutMs: 60_000 });
-      // What was under way before is in the kernel by now; from here on the rules are kube-proxy's.
-      for (const family of families) await kubeProxy.sync(family);
-      const before = await faults.rules();
-      await faults.setServices([...services, newcomer]);
-      await systemClock.sleep(aWhileMs);
-      await faults.setServices(services);
-      await systemClock.sleep(aWhileMs);
-      expect(await faults.rules()).toEqual(before);
-      expect(errors(weir)).toHaveLength(1);
-      expect(await weir.stop()).toEqual({ code: 0, signal: null });
+    describe('with pods and a policy,', () => {
+      const isolating = policyManifest('closed', { podSelector: app('a'), policyTypes: ['Ingress'] });
+      const pods = (['a', 'b', 'c'] as const).map((name) => ({ name, node: 'node-a' }));
+      let stop: AbortController;
+
+      beforeEach(() => {
+        stop = new AbortController();
+      });
+      afterEach(() => stop.abort());
+
+      async function become(moved: 'a' | 'b', ...policies: readonly Manifest[]): Promise<void> {
+        const objects = pods.map((pod) => podManifest({ ...pod, addresses: faults.pod(pod.name).addresses }));
+        const alone = { ...liveServices.alone, pods: [moved] };
+        await faults.setServices([liveServices.shop, alone], [namespaceManifest(), ...objects, ...policies]);
+      }
+
+      /** Who answers for the Service `alone`, and whether pod a can be reached directly, in both families. */
+      async function seen(): Promise<readonly string[]> {
+        const attempts = families.flatMap((family) => {
+          const { clusterIP } = frontendsOf(liveServices.alone.number, family);
+          const service = { address: clusterIP, port: servicePort } as const;
+          const pod = { address: faults.pod('a').address(family), port: targetPort } as const;
+          return [service, pod].map((to) =>
+            faults.pod('c').connect({ protocol: 'tcp', timeoutMs: 700, ...to }),
+          );
+        });
+        return (await Promise.all(attempts)).map((answer) =>
+          answer.kind === 'reply' ? answer.name : answer.kind,
+        );
+      }
+      const serviceAndPod = (service: string, pod: string): readonly string[] => [service, pod, service, pod];
+
+      const plan = async (): Promise<readonly string[]> => (await faults.plan()).lines;
+      const noChange = ['IPv4: no change', 'IPv6: no change'];
+
+      /** The nat table and kube-proxy's chains of the filter table: what is not Weir's while another proxy writes. */
+      async function proxyRules(): Promise<Readonly<Record<string, unknown>>> {
+        const { own, foreign } = await faults.rules();
+        return Object.fromEntries(
+          Object.entries({ ...own, ...foreign }).filter(([key]) => / nat | KUBE-/.test(key)),
+        );
+      }
+
+      async function status(path: string): Promise<unknown> {
+        const script = `const a = await fetch('http://127.0.0.1:10256${path}'); console.log(a.status, await a.text())`;
+        const args = ['--input-type=module', '--eval', script];
+        const [, code, body = ''] =
+          /^(\d+) (.*)/.exec((await faults.node.run(process.execPath, args)).stdout) ?? [];
+        return { code, problems: (JSON.parse(body) as { readonly problems?: unknown }).problems };
+      }
+
+      test('saved rules of kube-proxy times that somebody restores hold for two seconds', async () => {
+        for (const family of families) {
+          await kubeProxy.insertJumps(family);
+          await kubeProxy.sync(family);
+        }
+        const saved = await Promise.all(families.map((family) => faults.save(family)));
+        await faults.wipe();
+        await become('b', isolating);
+        const weir = await faults.start();
+        await expect.poll(seen, patience).toEqual(serviceAndPod('b', 'timeout'));
+        // As a firewall service does it: all that is in the tables goes.
+        for (const [index, family] of families.entries())
+          await faults.node.run(faults.tool(family, '-restore'), ['-w', '30'], { input: saved[index] ?? '' });
+        expect((await seen())[0]).toBe('a');
+        await expect.poll(seen, patience).toEqual(serviceAndPod('b', 'timeout'));
+        await expect.poll(plan, patience).toEqual(noChange);
+        for (const family of families)
+          expect(
+            weir.lines.filter((line) => line.includes(`WARN  ${family} KUBE-SEP- chains came back`)),
+          ).toHaveLength(1);
+        expect(errors(weir)).toEqual([]);
+        expect(await status('/readyz')).toEqual({ code: '200' });
+        expect(await weir.stop()).toEqual({ code: 0, signal: null });
+      });
+
+      test('a kube-proxy that lives keeps its Services, policies go on, and Weir recovers when it is gone', async () => {
+        await become('a');
+        const tools = await FaultyTools.mount(families.map((family) => faults.tool(family, '-save')));
+        onTestFinished(() => tools.unmount());
+        const weir = await faults.start();
+        const running = kubeProxy.run(stop.signal);
+        await weir.waitForLine(/ERROR another proxy writes IPv\d Service rules/, { timeoutMs: 60_000 });
+        // What kube-proxy was about to write.
+        await expect.poll(proxyRules, patience).toMatchObject({ 'IPv4 mangle KUBE-PROXY-CANARY': [] });
+        const before = await proxyRules();
+        const calls = (await tools.calls()).length;
+        await become('b', isolating);
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
+        expect(await proxyRules()).toEqual(before);
+        await become('b');
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'a'));
+        await become('b', isolating);
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
+        // Nothing that happens is a reason to look at the Services' table.
+        const natReads = (await tools.calls()).slice(calls).filter((line) => line.includes('-t nat'));
+        expect(natReads).toEqual([]);
+        expect(errors(weir)).toHaveLength(1);
+        const problems = [
+          expect.stringMatching(/^services: standing back: another proxy writes IPv\d Service rules/),
+        ];
+        expect(await status('/livez')).toEqual({ code: '200', problems });
+        expect(await status('/healthz')).toEqual({ code: '503', problems });
+        expect(await status('/readyz')).toEqual({ code: '503', problems });
+        stop.abort();
+        await running;
+        await weir.waitForLine(/recovered: Service rules are written again/, { timeoutMs: 120_000 });
+        await expect.poll(seen, patience).toEqual(serviceAndPod('b', 'timeout'));
+        await expect.poll(plan, patience).toEqual(noChange);
+        expect(await status('/readyz')).toEqual({ code: '200' });
+        expect(await weir.stop()).toEqual({ code: 0, signal: null });
+      });
+
+      test('policies are enforced while Weir waits for a proxy that runs already', async () => {
+        const listener = { protocol: 'tcp', port: 10_256, address: '127.0.0.1' } as const;
+        await faults.node.listen(listener);
+        onTestFinished(() => faults.node.unlisten(listener).catch(() => undefined));
+        const running = kubeProxy.run(stop.signal);
+        await become('b', isolating);
+        const weir = faults.launch();
+        await weir.waitForLine(/another proxy \(port 10256 answers\) runs on this node/);
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
+        await become('b');
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'a'));
+        await become('b', isolating);
+        expect(weir.lines.filter((line) => /service rules written|\bready:/.test(line))).toEqual([]);
+        stop.abort();
+        await running;
+        await faults.node.unlisten(listener);
+        await weir.waitForLine(/\bready:/, { timeoutMs: 60_000 });
+        await expect.poll(seen, patience).toEqual(serviceAndPod('b', 'timeout'));
+        await expect.poll(() => status('/readyz'), patience).toEqual({ code: '200' });
+        expect(await plan()).toEqual(noChange);
+        expect(await weir.stop()).toEqual({ code: 0, signal: null });
+      });
     });
 
     test("a chain of kube-proxy's that somebody refers to stays, and is no sign of kube-proxy", async () => {

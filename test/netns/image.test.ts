@@ -115,7 +115,7 @@ describe.skipIf(!usable)('the image', () => {
       await weir.waitForLine(/ready: /);
       await cli.write('more.json', serviceObjects('more', 2));
       for (const family of ['IPv4', 'IPv6'])
-        await weir.waitForLine(new RegExp(`${family} rules written services=1 `));
+        await weir.waitForLine(new RegExp(`${family} service rules written services=1 `));
       expect(await answer('/livez')).toBe(200);
       expect(await answer('/readyz')).toBe(200);
       // What its programs show at a glance is what they have written.
@@ -147,9 +147,9 @@ describe.skipIf(!usable)('the image', () => {
       const metrics = parsePrometheusText(text);
       return ['IPv4', 'IPv6'].filter((family) => {
         const [synced = 0, seen = 0] = [
-          'kubeproxy_sync_proxy_rules_last_timestamp_seconds',
-          'weir_last_sync_success_timestamp_seconds',
-        ].map((name) => sampleValue(metrics, name, { ip_family: family }));
+          ['kubeproxy_sync_proxy_rules_last_timestamp_seconds', {}] as const,
+          ['weir_last_sync_success_timestamp_seconds', { part: 'services' }] as const,
+        ].map(([name, labels]) => sampleValue(metrics, name, { ip_family: family, ...labels }));
         return seen > synced;
       }).length;
     }

@@ -9,10 +9,9 @@ import { type Path, probePaths } from '../support/forbidden-probe.ts';
 import type { NetworkNamespace } from '../support/network-namespace.ts';
 import { createPolicyLab, listen, type PolicyLab, triedAll } from '../support/policy-lab.ts';
 import { app, podManifest, policyManifest } from '../support/policy-manifests.ts';
-import type { WeirProcess } from '../support/weir-process.ts';
+import { WeirProcess } from '../support/weir-process.ts';
 
 const patience = { timeout: 30_000, interval: 50 };
-const healthPort = { protocol: 'tcp', port: 10_256 } as const;
 
 /** Friends may talk with the API, and the API with friends; nobody else with it, nor it with anybody else. */
 const friendsPolicy = policyManifest('friends', {
@@ -27,6 +26,15 @@ const newPolicy = policyManifest('new', {
   policyTypes: ['Ingress'],
   ingress: [{ from: [{ podSelector: app('friend') }] }],
 });
+
+/** A process that holds what only one Weir of a node may, and does nothing. */
+async function holdClaim(namespace: string): Promise<WeirProcess> {
+  const script =
+    "require('node:net').createServer().listen('\\0weir-node-agent', () => console.log('holds the claim'))";
+  const holder = new WeirProcess(namespace, [], {}, [process.execPath, '--eval', script]);
+  await holder.waitForLine(/holds the claim/);
+  return holder;
+}
 
 for (const backend of backends) {
   describe.skipIf(!canRunFaults(backend))(`before the API tells, on the ${backend} backend,`, () => {
@@ -217,7 +225,9 @@ for (const backend of backends) {
       const bootFlags = () => ['--policy-closed-start=boot', `--state-dir=${stateDir}`];
       const guarded = /pod ranges are closed until the policies are known/;
 
-      afterEach(() => lab.node.unlisten(healthPort).catch(() => undefined));
+      let idle: WeirProcess | undefined;
+
+      afterEach(endIdle);
 
       async function forgetConnections(): Promise<void> {
         await lab.node.run('conntrack', ['-F']);
@@ -236,17 +246,22 @@ for (const backend of backends) {
         await forgetConnections();
       }
 
-      /** Starts Weir where it has to wait before its first sync. */
+      /** Starts Weir where it has to wait before its first sync, for another one that does nothing. */
       async function launchWaiting(): Promise<WeirProcess> {
-        await lab.node.listen(healthPort);
+        idle ??= await holdClaim(lab.node.namespace);
         const weir = lab.launch('node-a', ...bootFlags());
-        await weir.waitForLine(/another proxy/);
+        await weir.waitForLine(/another Weir/);
         return weir;
       }
 
       async function letGo(weir: WeirProcess): Promise<void> {
-        await lab.node.unlisten(healthPort);
+        await endIdle();
         await weir.waitForLine(/\bready:/, { timeoutMs: 60_000 });
+      }
+
+      async function endIdle(): Promise<void> {
+        await idle?.kill();
+        idle = undefined;
       }
 
       async function runOnce(): Promise<void> {
@@ -286,7 +301,7 @@ for (const backend of backends) {
           await reboot();
           await launchWaiting();
           expect(await holds()).toEqual(closed);
-          await lab.node.unlisten(healthPort);
+          await endIdle();
         }
       });
 

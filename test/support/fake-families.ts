@@ -1,11 +1,11 @@
-import { FamilySync } from '../../controllers/sync/family-sync.ts';
-import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
+import { createFamily } from '../../controllers/sync/families.ts';
+import type { FamilySync } from '../../controllers/sync/family-sync.ts';
 import { KernelWriter, readSetSizes } from '../../pkg/apply/index.ts';
-import { RuleState, type SetSizes } from '../../pkg/kernel/index.ts';
+import type { SetSizes } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import type { CommandResult } from '../../pkg/runtime/index.ts';
+import type { Command, CommandResult } from '../../pkg/runtime/index.ts';
 import type { FakeClock } from './fake-clock.ts';
-import { type FakeCommandRunner, fakeCommandRunner } from './fake-command-runner.ts';
+import { type FakeCommandRunner, fakeCommandRunner, inputOf } from './fake-command-runner.ts';
 
 type Program = 'save' | 'restore';
 
@@ -16,6 +16,8 @@ export interface FakeFamilies {
   readonly setSizes: (signal: AbortSignal) => Promise<SetSizes>;
   /** What the program answers from now on; `undefined`: success, with nothing to show. */
   answer(family: Family, program: Program, result: Partial<CommandResult> | undefined): void;
+  /** The same for those calls alone that have these words in their arguments or begin so on standard input. */
+  answerFor(family: Family, words: readonly string[], result: Partial<CommandResult>): void;
   /** What `ipset` shows from now on: its sets with their members, or only their heads. */
   showSets(command: 'save' | 'list', stdout: string): void;
   /** Names of the programs that ran since the last call, with their tables. */
@@ -26,7 +28,21 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
   const answers = new Map<string, Partial<CommandResult>>();
   const file = (family: Family, program: Program): string =>
     `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-nft-${program}`;
-  const program = (name: string) => (): Partial<CommandResult> => answers.get(name) ?? {};
+  const special: {
+    readonly family: Family;
+    readonly words: readonly string[];
+    readonly result: Partial<CommandResult>;
+  }[] = [];
+  const program =
+    (name: string) =>
+    (command: Command): Partial<CommandResult> => {
+      const text = [...command.args, inputOf(command)].join(' ');
+      const found = special.find(
+        ({ family, words }) =>
+          name.startsWith(family === 'IPv4' ? 'iptables' : 'ip6tables') && text.includes(words.join(' ')),
+      );
+      return found?.result ?? answers.get(name) ?? {};
+    };
   const names = (['IPv4', 'IPv6'] as const).flatMap((family) => [
     file(family, 'save'),
     file(family, 'restore'),
@@ -55,13 +71,15 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
       list: file(family, 'save').replace('-save', ''),
     } as const;
     const writer = new KernelWriter({ tools, commands, clock, onContention: () => undefined });
-    return new FamilySync(new RuleState(family, ruleOwnership(family)), writer, () => clock.now());
+    return createFamily(family, writer, clock);
   });
   return {
     families,
     commands,
     setSizes: (signal) => readSetSizes(commands, signal),
+    answerFor: (family, words, result) => void special.push({ family, words, result }),
     answer: (family, kind, result) => {
+      special.splice(0);
       if (result === undefined) answers.delete(file(family, kind));
       else answers.set(file(family, kind), result);
     },

@@ -106,10 +106,11 @@ export class FakeKernel {
     this.#write(table, chain, rules === '' ? rule : `${rule}\n${rules}`);
   }
 
-  #changeJump({ kind, table, builtin, rule }: JumpChange): void {
+  #changeJump({ kind, table, builtin, rule, at = 1 }: JumpChange): void {
     const lines = this.#builtins.get(table)?.get(builtin) ?? [];
     this.#checkReferences(table, rule);
-    if (kind === 'insert') lines.unshift(rule);
+    if (kind === 'insert' && at > lines.length + 1) throw new Error(`no place ${at} in ${builtin}`);
+    if (kind === 'insert') lines.splice(at - 1, 0, rule);
     else if (lines.includes(rule)) lines.splice(lines.indexOf(rule), 1);
     else throw new Error(`no such rule in ${builtin}: ${rule}`);
   }

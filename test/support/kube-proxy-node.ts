@@ -1,7 +1,12 @@
 import type { Family } from '../../pkg/net/index.ts';
-import { clusterCidrs, type FaultService, type FaultWorld } from './fault-world.ts';
+import { systemClock } from '../../pkg/runtime/index.ts';
+import { clusterCidrs, type FaultService, type FaultWorld, families } from './fault-world.ts';
 import { type KubeProxyServicePort, kubeProxyJumps, kubeProxySync } from './kube-proxy-rules.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from './service-manifests.ts';
+
+/** By these chains kube-proxy notices that its rules were taken away: it looks in the first table. */
+const canaryTables = ['mangle', 'nat', 'filter'] as const;
+const canary = 'KUBE-PROXY-CANARY';
 
 /** A node on which kube-proxy has run: live Services, and many that only fill its tables. */
 export class KubeProxyNode {
@@ -45,6 +50,46 @@ export class KubeProxyNode {
     ];
     const options = { family, clusterCidr: clusterCidrs[family], existingNatChains };
     await this.#faults.restore(family, kubeProxySync(ports, options));
+  }
+
+  /**
+   * What a kube-proxy that runs does about its rules: all that it writes at its start, and all of it again whenever its canary has gone or
+   * a restore has failed. It looks far more often than its sync period of 30 s. Resolves when the signal ends it.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const isPending = new Set<Family>(families);
+    while (!signal.aborted) {
+      for (const family of families) {
+        if (!isPending.has(family) && (await this.#hasCanary(family))) continue;
+        isPending.add(family);
+        // Somebody else may write at the same time.
+        await this.#writeAll(family).then(
+          () => isPending.delete(family),
+          () => undefined,
+        );
+      }
+      await systemClock.sleep(200, signal).catch(() => undefined);
+    }
+  }
+
+  async #hasCanary(family: Family): Promise<boolean> {
+    return (await this.#faults.save(family, '-t', canaryTables[0])).includes(`:${canary} `);
+  }
+
+  async #writeAll(family: Family): Promise<void> {
+    const lines = canaryTables.flatMap((table) => [`*${table}`, `:${canary} - [0:0]`, 'COMMIT']);
+    await this.#faults.restore(family, `${lines.join('\n')}\n`);
+    const missing = new Set(await this.missingJumps(family));
+    const isThere = (line: string): boolean =>
+      line.startsWith('-I ') && !missing.has(line.replace('-I ', '-A '));
+    await this.#faults.restore(
+      family,
+      kubeProxyJumps()
+        .split('\n')
+        .filter((line) => !isThere(line))
+        .join('\n'),
+    );
+    await this.sync(family);
   }
 
   /** TCP and UDP. */

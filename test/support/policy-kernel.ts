@@ -99,7 +99,7 @@ export class PolicyKernel {
     const from = weir.lines.length;
     await this.#save(manifests);
     // A sync in which an object had changed: not one that only looked at the kernel.
-    await weir.waitForLine(/\bsynced \(.*services=[1-9]/, { from });
+    await weir.waitForLine(/\bsynced \(.*\b(services|policies|pods|namespaces)=[1-9]/, { from });
   }
 
   /** What did not become of its cell what should have; each failure is looked at twice. */

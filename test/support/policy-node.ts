@@ -17,7 +17,7 @@ import {
 } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import type { Packet, PolicyWorld } from '../../pkg/policy/decide/index.ts';
-import { isPolicyChain, PolicyRules, type PolicyRulesOptions } from '../../pkg/policy/iptables/index.ts';
+import { PolicyRules, type PolicyRulesOptions, policyOwnership } from '../../pkg/policy/iptables/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
 /** The options of a node that drops silently and leaves established connections and unknown addresses alone. */
@@ -46,11 +46,7 @@ export class PolicyNode {
   /** `kernel`: what another agent left. */
   constructor(options: PolicyRulesOptions, kernel?: KernelSnapshot) {
     this.#family = options.family;
-    const prefix = `WEIR-${options.family === 'IPv4' ? 4 : 6}-`;
-    this.state = new RuleState(options.family, {
-      chain: (table, name) => (isPolicyChain(table, name) ? 'own' : 'foreign'),
-      set: (name) => name.startsWith(prefix),
-    });
+    this.state = new RuleState(options.family, policyOwnership(options.family));
     if (kernel !== undefined) {
       this.#kernel.load(kernel);
       this.state.replaceApplied(kernel);

@@ -8,6 +8,7 @@ export function tellAll(metrics: Metrics, now: number): void {
   metrics.sync.changed('Service');
   metrics.sync.synced({ ...report, written: { filter: 2, nat: 3 } });
   metrics.sync.failed({ ...report, restoreFailed: true });
+  metrics.sync.verified('IPv4', 'services');
   metrics.sync.programmed('IPv4', 2);
   metrics.sync.eventApplied('IPv4', 0.01);
   metrics.sync.setRules('IPv4', { filter: { service: 1, policy: 2 }, nat: { service: 3, policy: 0 } });
@@ -22,6 +23,7 @@ export function tellAll(metrics: Metrics, now: number): void {
   metrics.watch.event('Service', 'ADDED');
   metrics.watch.failed('Service', 'expired');
   metrics.node.setReady(true);
+  metrics.node.setPartState('IPv4', 'services', 'in_force');
   metrics.node.driftRepaired('jump');
   metrics.node.contested();
   metrics.node.setDiagnostics('a file', [{ kind: 'Service', severity: 'error' }]);

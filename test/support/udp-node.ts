@@ -1,6 +1,6 @@
 import { ConntrackController } from '../../controllers/services/conntrack-controller.ts';
 import { ServiceController } from '../../controllers/services/service-controller.ts';
-import { ruleOwnership } from '../../controllers/sync/rule-ownership.ts';
+import { partOwnership } from '../../controllers/sync/part-ownership.ts';
 import { type ApiObject, decodeObject } from '../../pkg/api/index.ts';
 import { type Backend, detectBackend, KernelWriter } from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
@@ -20,7 +20,7 @@ export async function startUdpNode(node: NetworkNamespace, backend: Backend): Pr
   const writers = await Promise.all(
     families.map(async (tools) => {
       const writer = new KernelWriter({ tools, commands, clock: systemClock, onContention: () => undefined });
-      const state = new RuleState(tools.family, ruleOwnership(tools.family));
+      const state = new RuleState(tools.family, partOwnership('services', tools.family));
       state.replaceApplied(await writer.read(tables));
       return { writer, state };
     }),

@@ -9,5 +9,5 @@ import { forwardChain, knownPodsSet, stages } from './policy-names.ts';
 export function writeBootGuard(state: RuleState, ranges: readonly string[]): void {
   state.defineSet(knownPodsSet(state.family));
   state.setChain('filter', forwardChain, bootGuardRules(state.family, ranges), stages.forward);
-  state.setJumps('policy', [forwardJump]);
+  state.setJumps([forwardJump]);
 }

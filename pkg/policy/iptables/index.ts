@@ -1,4 +1,5 @@
 export { writeBootGuard } from './boot-guard.ts';
 export { isPolicyChain } from './policy-names.ts';
+export { policyOwnership } from './policy-ownership.ts';
 export { PolicyRules, type PolicyRulesOptions } from './policy-rules.ts';
 export { type ProfileName, profileOfChain } from './profile-of-chain.ts';

@@ -105,7 +105,7 @@ export class PolicyRules {
     if (isOpen) this.#state.setChain('filter', forwardChain, forwardRules(this.#options), stages.forward);
     else if (this.#isOpen) this.#close();
     this.#isOpen = isOpen;
-    this.#state.setJumps('policy', isOpen ? [forwardJump] : []);
+    this.#state.setJumps(isOpen ? [forwardJump] : []);
     this.#changedPods.clear();
     this.#changedPolicies.clear();
     this.#denyChanged = false;

@@ -24,8 +24,5 @@ export const localhostGuard = {
 /** The guard alone, before any Service is known. For a RuleState of its own; the first sync takes it over. */
 export function writeLocalhostGuard(state: RuleState): void {
   state.setChain(localhostGuard.table, localhostGuard.name, localhostGuard.rules, stages.static);
-  state.setJumps(
-    'services',
-    serviceJumps(true).filter((jump) => jump.target === localhostGuard.name),
-  );
+  state.setJumps(serviceJumps(true).filter((jump) => jump.target === localhostGuard.name));
 }

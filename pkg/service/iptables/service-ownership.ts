@@ -1,6 +1,6 @@
-import type { Ownership, TableName } from '../../kernel/index.ts';
+import { type Ownership, type SetSpec, type TableName, temporarySet } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
-import { chains, isPerServiceChain } from './service-names.ts';
+import { chains, isPerServiceChain, serviceSets } from './service-names.ts';
 
 const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
   nat: new Set([chains.services, chains.nodePorts, chains.postrouting, chains.markMasq, 'KUBE-PROXY-CANARY']),
@@ -15,15 +15,17 @@ const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
 };
 
 /**
- * The chains that kube-proxy would call its own, which are Weir's while Weir serves the node, and the sets by Weir's prefix.
+ * What the Services part owns: the chains that kube-proxy would call its own, which are Weir's while Weir serves the node, and the sets
+ * that these look into.
  */
 export function serviceOwnership(family: Family): Ownership {
-  const prefix = `WEIR-${family === 'IPv4' ? 4 : 6}-`;
+  const specs = Object.values(serviceSets(family)) as readonly SetSpec[];
+  const sets = new Set<string>(specs.flatMap((spec) => [spec.name, temporarySet(spec)]));
   return {
     chain: (table: TableName, name: string) => {
       if (ownChains[table]?.has(name) === true || (table === 'nat' && isPerServiceChain(name))) return 'own';
       return name === chains.firewall ? 'shared' : 'foreign';
     },
-    set: (name: string) => name.startsWith(prefix),
+    set: (name: string) => sets.has(name),
   };
 }

@@ -99,7 +99,7 @@ export class ServiceRules {
     const early = offClusterMasquerade(options);
     const dispatch = [early ?? '', this.#addressRules, nodePortEntry(options)].filter((part) => part !== '');
     this.#state.setChain('nat', chains.services, dispatch.join('\n'), stages.entry, early);
-    this.#state.setJumps('services', serviceJumps(options.localhostNodePorts));
+    this.#state.setJumps(serviceJumps(options.localhostNodePorts));
   }
 
   /** Addresses and ports that more than one Service claims. */

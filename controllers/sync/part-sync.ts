@@ -1,0 +1,96 @@
+import {
+  type ChainName,
+  type Drift,
+  type KernelSnapshot,
+  type Plan,
+  type RuleState,
+  type SetSizes,
+  type TableSnapshot,
+} from '../../pkg/kernel/index.ts';
+import type { Part } from './part-ownership.ts';
+
+/** What a quick check finds changed by somebody else; `unknown`: it can't tell, because Weir writes or has to read anyway. */
+export type QuickCheck = Drift | 'sets' | 'unknown';
+
+/** What a quick check looks at. */
+export interface QuickLook {
+  readonly filter: TableSnapshot | undefined;
+  /** The first nat chain that packets meet. */
+  readonly prerouting: readonly string[] | undefined;
+  readonly sizes: SetSizes;
+}
+
+/** One part of Weir's rules in one family: what is wanted, and what is believed of the kernel. */
+export class PartSync {
+  readonly part: Part;
+  readonly state: RuleState;
+  /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
+  #isUnknown = true;
+  #hasBeenInForce = false;
+  #takesOver = false;
+  /** What was said of the sizes of sets since the last write. What a full read found no fault with is not said again. */
+  #oddSizes = '';
+
+  constructor(part: Part, state: RuleState) {
+    this.part = part;
+    this.state = state;
+  }
+
+  /** Whether the kernel has to be read before this part can be written. */
+  get isUnknown(): boolean {
+    return this.#isUnknown;
+  }
+
+  /** Forgets what is believed of the kernel: the next refresh reads it. */
+  invalidate(): void {
+    this.#isUnknown = true;
+  }
+
+  /**
+   * Takes in what was read. Whether chains of another proxy have come back since the part was in force. One that somebody else refers to
+   * could not be deleted and has been there all along.
+   */
+  takeIn(snapshot: KernelSnapshot): boolean {
+    const isOtherProxys = (chain: ChainName): boolean =>
+      chain.startsWith('KUBE-SEP-') && this.state.appliedChain('nat', chain) === undefined;
+    const chains = this.part === 'services' ? [...(snapshot.tables.get('nat')?.chains.keys() ?? [])] : [];
+    const haveComeBack = this.#hasBeenInForce && chains.some(isOtherProxys);
+    this.state.replaceApplied(snapshot);
+    this.#isUnknown = false;
+    return haveComeBack;
+  }
+
+  /** The next write takes the rules over from another proxy. */
+  takeOver(): void {
+    this.#takesOver = true;
+  }
+
+  get takesOver(): boolean {
+    return this.#takesOver;
+  }
+
+  /** The plan is in the kernel, or there was nothing to do. */
+  inForce(plan: Plan | undefined): void {
+    this.#hasBeenInForce = true;
+    this.#takesOver = false;
+    if (plan === undefined) return;
+    this.state.applied(plan);
+    this.#oddSizes = '';
+  }
+
+  /** What others have changed since the part was written or read, as far as such a look can tell. */
+  check({ filter, prerouting, sizes }: QuickLook): QuickCheck {
+    if (this.#isUnknown) return 'unknown';
+    const inFilter = this.state.driftInTable('filter', filter);
+    if (inFilter === 'changed') return 'changed';
+    if (prerouting !== undefined && this.state.driftInChain('nat', 'PREROUTING', prerouting) !== 'nothing')
+      return 'changed';
+    return this.#isNewlyOdd(sizes) ? 'sets' : inFilter;
+  }
+
+  #isNewlyOdd(sizes: SetSizes): boolean {
+    const before = this.#oddSizes;
+    this.#oddSizes = this.state.setsOfOtherSize(sizes).join(', ');
+    return this.#oddSizes !== '' && this.#oddSizes !== before;
+  }
+}
