@@ -94,10 +94,32 @@ describe('the size of the table', () => {
       ['nf_conntrack_max=2000000', 'hashsize=500000'],
     ],
     ['is left alone with 0, whatever the minimum', { conntrackMaxPerCore: 0 }, 4, []],
-    ['may shrink', { conntrackMaxPerCore: 1000, conntrackMin: 0 }, 4, ['nf_conntrack_max=4000']],
     ['is not written when it is right', { conntrackMaxPerCore: 16_384, conntrackMin: 0 }, 4, []],
+    ['stays where the node has more', { conntrackMaxPerCore: 1000, conntrackMin: 0 }, 4, []],
+    [
+      'stays where the node has more than the minimum',
+      { conntrackMaxPerCore: 1, conntrackMin: 65_535 },
+      4,
+      [],
+    ],
   ])('%s', async (_case, config, cpus, expected) => {
     expect((await applied(config, { cpus })).written).toEqual(expected);
+  });
+
+  test('stays without limit where the kernel has none', async () => {
+    const values = { [sysctlNames.conntrackMax]: '0' };
+    expect((await applied({ conntrackMaxPerCore: 65_536 }, { values })).written).toEqual([]);
+  });
+
+  test('needs no privilege where the node has more', async () => {
+    const kernel = { values: { [sysctlNames.conntrackMax]: '1000000' }, refused: 'EROFS', buckets: 262_144 };
+    expect((await applied({ conntrackMaxPerCore: 65_536 }, kernel, true)).lines).toEqual([]);
+  });
+
+  test('never takes buckets away', async () => {
+    const values = { [sysctlNames.conntrackMax]: '2000000' };
+    const kernel = { values, buckets: 500_000 };
+    expect((await applied({ conntrackMaxPerCore: 65_536 }, kernel)).written).toEqual([]);
   });
 
   test('leaves a table alone that has a bucket for every four connections', async () => {

@@ -28,6 +28,8 @@ export interface ConntrackSettingsOptions {
 interface Setting {
   readonly name: SysctlName;
   readonly wanted: number;
+  /** Whether a value that is there already is as good. Only the value itself is, by default. */
+  readonly suffices?: (present: number) => boolean;
 }
 
 /** More than this takes gigabytes on machines with hundreds of processors (kubernetes/kubernetes#137002). */
@@ -36,14 +38,15 @@ const greatestScaledMax = 1_048_576;
 const connectionsPerBucket = 4;
 
 /**
- * Sets up connection tracking as kube-proxy does, writing only what differs, lower values too. What nobody can set from this network
- * namespace is passed over. Where the kernel refuses otherwise, throws WEIR_SYSCTL_FAILED with `strict`, and else warns in one
+ * Sets up connection tracking as kube-proxy does, writing only what differs. The table is never made smaller; configured times are
+ * set even where they are shorter than the present ones. What nobody can set from this network namespace is passed over. Where the kernel refuses otherwise, throws WEIR_SYSCTL_FAILED with `strict`, and else warns in one
  * line: usually an init step with more privilege has set everything before.
  */
 export async function applyConntrackSettings(options: ConntrackSettingsOptions): Promise<void> {
   const { config, sysctl, log, strict, sysFs = createSysFs() } = options;
   const max = await conntrackMax(config, sysFs);
-  const settings = max === undefined ? [] : [{ name: sysctlNames.conntrackMax, wanted: max }];
+  const settings =
+    max === undefined ? [] : [{ name: sysctlNames.conntrackMax, wanted: max, suffices: isAtLeast(max) }];
   const problems: string[] = [];
   for (const setting of [...settings, ...otherSettings(config)]) {
     const problem = await apply(setting, sysctl, log);
@@ -57,6 +60,14 @@ export async function applyConntrackSettings(options: ConntrackSettingsOptions):
     );
   }
   if (max !== undefined && problems.length === 0) await growTable(max, options, sysFs);
+}
+
+/**
+ * Somebody had a reason to make the table larger, and a running node may need what it has (kubernetes/kubernetes#142035). The kernel
+ * takes 0 for "without limit".
+ */
+function isAtLeast(max: number): (present: number) => boolean {
+  return (present) => present === 0 || present >= max;
 }
 
 async function conntrackMax(config: ConntrackConfig, sysFs: SysFs): Promise<number | undefined> {
@@ -83,11 +94,15 @@ function otherSettings(config: ConntrackConfig): readonly Setting[] {
 }
 
 /** What went wrong; `undefined` when the setting is right, or can't be set by anybody here. */
-async function apply({ name, wanted }: Setting, sysctl: Sysctl, log: Logger): Promise<string | undefined> {
+async function apply(
+  { name, wanted, suffices = (present) => present === wanted }: Setting,
+  sysctl: Sysctl,
+  log: Logger,
+): Promise<string | undefined> {
   const label = name.replaceAll('/', '.');
   try {
     const present = await sysctl.read(name);
-    if (present === String(wanted)) return undefined;
+    if (present !== undefined && suffices(Number(present))) return undefined;
     if (present === undefined) return `${label} should be ${wanted}, but the kernel does not have it`;
     if (await sysctl.isFixed(name)) {
       log.debug(`${label} stays ${present}: only the host's network namespace can set it`);
