@@ -61,7 +61,7 @@ const ruleFlags: readonly Flag[] = [
   [
     '--nodeport-addresses <cidrs>',
     "''",
-    'Node ports answer on those addresses of the node that are in these CIDRs (separated by commas), or on the address of the Node object only, with the word primary. Empty: on all.',
+    'Node ports answer on those addresses of the node that are in these CIDRs (separated by commas). The word primary stands for the addresses of the Node object, localhost for 127.0.0.0/8 and ::1/128, all for every address. Empty: all.',
   ],
   ['--masquerade-all [boolean]', 'false', 'Masquerade everything that goes to a cluster IP.'],
   [

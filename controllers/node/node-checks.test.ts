@@ -8,6 +8,7 @@ const config: NodeCheckConfig = {
   detectLocalMode: 'ClusterCIDR',
   clusterCidr: ['10.244.0.0/16'],
   nodeportAddresses: ['primary'],
+  iptablesLocalhostNodeports: true,
   healthzBindAddress: '0.0.0.0:10256',
   metricsBindAddress: '127.0.0.1:10249',
 };
@@ -40,6 +41,15 @@ test('nothing is said of what fits', () => {
   expect(problems({ families: ['IPv4'] })).toEqual([]);
 });
 
+test.each([
+  ['a CIDR of the other family beside the primary address', ['fd00::/64', 'primary']],
+  ['localhost', ['localhost']],
+  ['all', ['all']],
+  ['localhost and a CIDR of the other family', ['localhost', 'fd00::/64']],
+])('nothing is said of node ports on %s', (_case, nodeportAddresses) => {
+  expect(problems({ nodeportAddresses, clusterCidr: ['10.244.0.0/16', 'fd00::/48'] })).toEqual([]);
+});
+
 const cases: readonly [string, Changes, RegExp][] = [
   ['node ports on every address', { nodeportAddresses: [] }, /^advice node ports answer on every address/],
   [
@@ -51,6 +61,21 @@ const cases: readonly [string, Changes, RegExp][] = [
     'node port ranges of one family on a dual-stack node',
     { nodeportAddresses: ['192.0.2.0/24'], node: { ...node, addresses: ['192.0.2.7', '2001:db8::7'] } },
     /^warning .*dual-stack.*IPv6 node ports answer on every address/,
+  ],
+  [
+    'the primary address of a node that has it in one of two families',
+    { clusterCidr: ['10.244.0.0/16', 'fd00::/48'] },
+    /^warning .*dual-stack.*IPv6 node ports answer on every address/,
+  ],
+  [
+    'the primary address of a node that has none',
+    { node: { ...node, addresses: [] } },
+    /^warning --nodeport-addresses: the Node has no address, so node ports answer on every address/,
+  ],
+  [
+    'loopback addresses that are switched off',
+    { nodeportAddresses: ['primary', 'localhost'], iptablesLocalhostNodeports: false },
+    /^warning .*loopback addresses.*--iptables-localhost-nodeports=false/,
   ],
   [
     'cluster CIDRs of the other family',

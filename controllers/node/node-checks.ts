@@ -2,6 +2,8 @@ import type { Node } from '../../pkg/api/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { WeirError } from '../../pkg/runtime/index.ts';
+import { expandNodePortAddresses } from '../../pkg/service/decide/index.ts';
+import { nodeView } from './node-view.ts';
 
 /** What of the configuration has to fit the node. */
 export interface NodeCheckConfig {
@@ -9,6 +11,7 @@ export interface NodeCheckConfig {
   readonly detectLocalMode: string;
   readonly clusterCidr: readonly string[];
   readonly nodeportAddresses: readonly string[];
+  readonly iptablesLocalhostNodeports: boolean;
   /** `IP:port`, `[IP]:port`, or empty. */
   readonly healthzBindAddress: string;
   readonly metricsBindAddress: string;
@@ -62,13 +65,35 @@ function primaryFamily({ bindAddress }: NodeCheckConfig, node: Node | undefined)
 }
 
 function nodePortProblems({ config, node }: NodeCheckOptions, primary: Family): readonly NodeProblem[] {
-  const cidrs = config.nodeportAddresses;
-  if (cidrs.length === 0) {
+  const given = config.nodeportAddresses;
+  if (given.length === 0) {
     const message =
       'node ports answer on every address of this node; --nodeport-addresses=primary would limit them to its own';
     return [{ severity: 'advice', message }];
   }
-  if (cidrs[0] === 'primary') return [];
+  const cidrs = expandNodePortAddresses(given, nodeView('', node, [], config.bindAddress).nodeIPs);
+  return [...localhostProblems(config, cidrs), ...nodePortFamilyProblems({ config, node }, cidrs, primary)];
+}
+
+function localhostProblems(
+  { iptablesLocalhostNodeports }: NodeCheckConfig,
+  cidrs: readonly string[],
+): readonly NodeProblem[] {
+  if (iptablesLocalhostNodeports || !cidrs.some((cidr) => cidr.startsWith('127.'))) return [];
+  const message =
+    '--nodeport-addresses has loopback addresses, but node ports do not answer there with --iptables-localhost-nodeports=false';
+  return [{ severity: 'warning', message }];
+}
+
+function nodePortFamilyProblems(
+  { config, node }: Pick<NodeCheckOptions, 'config' | 'node'>,
+  cidrs: readonly string[],
+  primary: Family,
+): readonly NodeProblem[] {
+  if (cidrs.length === 0) {
+    const message = '--nodeport-addresses: the Node has no address, so node ports answer on every address';
+    return [{ severity: 'warning', message }];
+  }
   const other = otherThan(primary);
   if (isOnly(cidrs, other)) return [isOnlyOf('--nodeport-addresses', primary)];
   const isDualStack = [config.clusterCidr, node?.podCIDRs ?? [], node?.addresses ?? []].some(

@@ -198,6 +198,10 @@ describe('ServiceController', () => {
       [{}, '192.168.0.77', false],
       [{ nodeportAddresses: '192.168.0.3/32' }, '192.168.0.2', false],
       [{ nodeportAddresses: '192.168.0.3/32' }, '192.168.0.3', true],
+      [{ nodeportAddresses: 'localhost,192.168.0.3/32' }, '127.0.0.1', true],
+      [{ nodeportAddresses: 'localhost,192.168.0.3/32' }, '192.168.0.3', true],
+      [{ nodeportAddresses: 'localhost,192.168.0.3/32' }, '192.168.0.2', false],
+      [{ nodeportAddresses: 'localhost,all' }, '192.168.0.2', true],
     ])('knows with %o whether node ports answer on %s: %s', (flags, address, expected) => {
       interfaces = ['127.0.0.1', '192.168.0.2', '192.168.0.3'];
       controller = createController(flags);
@@ -241,6 +245,10 @@ describe('ServiceController', () => {
     [{}, true],
     [{ iptablesLocalhostNodeports: 'false' }, false],
     [{ nodeportAddresses: '192.168.0.0/16' }, false],
+    [{ nodeportAddresses: 'primary' }, false],
+    [{ nodeportAddresses: 'primary,localhost' }, true],
+    [{ nodeportAddresses: 'primary,all' }, true],
+    [{ nodeportAddresses: 'primary,localhost', iptablesLocalhostNodeports: 'false' }, false],
   ])('with %o localhost node ports: %s', (flags, expected) => {
     controller = createController(flags);
     expect(controller.servesLocalhostNodePorts).toBe(false);

@@ -71,6 +71,9 @@ describe('fields', () => {
     [['mode: nftables', 'iptables: {masqueradeAll: true}'], { masqueradeAll: false }],
     [['mode: nftables'], { nodeportAddresses: ['primary'] }],
     [['nodePortAddresses: [10.1.2.3/8, "::/0"]'], { nodeportAddresses: ['10.0.0.0/8', '::/0'] }],
+    [['nodePortAddresses: [all]'], { nodeportAddresses: ['all'] }],
+    [['nodePortAddresses: [primary, 127.0.0.0/8]'], { nodeportAddresses: ['primary', '127.0.0.0/8'] }],
+    [['nodePortAddresses: [localhost, primary]'], { nodeportAddresses: ['localhost', 'primary'] }],
     [
       ['conntrack: {maxPerCore: 0, tcpEstablishedTimeout: 0s}'],
       { conntrackMaxPerCore: 0, conntrackTcpTimeoutEstablished: 0 },
@@ -250,7 +253,11 @@ describe('mistakes', () => {
     [['nodePortAddresses: 10.0.0.0/8'], 'c.conf:4:20: nodePortAddresses: must be a list, not "10.0.0.0/8"'],
     [
       ['nodePortAddresses:', '- 10.0.0.0/8', '- x'],
-      'c.conf:6:3: nodePortAddresses[1]: "x" is neither a CIDR such as 192.168.0.0/16 nor the word primary',
+      'c.conf:6:3: nodePortAddresses[1]: "x" is not a CIDR such as 192.168.0.0/16 or one of the words primary, localhost and all',
+    ],
+    [
+      ['nodePortAddresses: [primary, primary]'],
+      'c.conf:4:30: nodePortAddresses[1]: "primary" is given twice',
     ],
     [['hostnameOverride: "  "'], 'c.conf:4:19: hostnameOverride: must not be blank'],
     [['oomScoreAdj: 1001'], 'c.conf:4:14: oomScoreAdj: 1001 is not a number from -1000 to 1000'],

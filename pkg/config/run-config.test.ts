@@ -27,6 +27,11 @@ describe('flags', () => {
     [{ clusterCidr: '10.244.3.4/16,fd00::/48' }, { clusterCidr: ['10.244.0.0/16', 'fd00::/48'] }],
     [{ clusterCidr: '' }, { clusterCidr: [] }],
     [{ nodeportAddresses: 'primary' }, { nodeportAddresses: ['primary'] }],
+    [{ nodeportAddresses: 'all' }, { nodeportAddresses: ['all'] }],
+    [
+      { nodeportAddresses: 'primary, 10.1.2.3/8,localhost' },
+      { nodeportAddresses: ['primary', '10.0.0.0/8', 'localhost'] },
+    ],
     [{ nodeportAddresses: '192.168.0.0/16, ::1/128' }, { nodeportAddresses: ['192.168.0.0/16', '::1/128'] }],
     [{ masqueradeAll: true }, { masqueradeAll: true }],
     [{ masqueradeAll: 'false' }, { masqueradeAll: false }],
@@ -50,6 +55,7 @@ describe('flags', () => {
     [{ detectLocalMode: '' }, { detectLocalMode: 'ClusterCIDR' }],
     [{ proxyMode: 'nftables' }, { nodeportAddresses: ['primary'] }],
     [{ proxyMode: 'nftables', nodeportAddresses: '::/0' }, { nodeportAddresses: ['::/0'] }],
+    [{ proxyMode: 'nftables', nodeportAddresses: 'all' }, { nodeportAddresses: ['all'] }],
     [{ proxyMode: 'ipvs', ipvsSyncPeriod: '5s', ipvsMinSyncPeriod: '1s' }, { iptablesSyncPeriod: 5000 }],
     [{ proxyMode: 'ipvs', iptablesSyncPeriod: '5s' }, { iptablesSyncPeriod: 30_000 }],
     [
@@ -72,9 +78,9 @@ describe('flags', () => {
     ],
     [
       { nodeportAddresses: 'secondary' },
-      '--nodeport-addresses: "secondary" is neither a CIDR such as 192.168.0.0/16 nor the word primary',
+      '--nodeport-addresses: "secondary" is not a CIDR such as 192.168.0.0/16 or one of the words primary, localhost and all',
     ],
-    [{ nodeportAddresses: 'primary,::/0' }, '--nodeport-addresses: "primary" must stand alone'],
+    [{ nodeportAddresses: 'all,::/0,all' }, '--nodeport-addresses: "all" is given twice'],
     [{ masqueradeAll: 'yes' }, '--masquerade-all: "yes" is neither true nor false'],
     [{ iptablesMasqueradeBit: '32' }, '--iptables-masquerade-bit: "32" is not a number from 0 to 31'],
     [{ iptablesMasqueradeBit: '-1' }, '--iptables-masquerade-bit: "-1" is not a number from 0 to 31'],

@@ -178,24 +178,28 @@ export const clusterCIDRs: ValueType<readonly string[]> = ofText(
   (cidrs) => cidrs.join(','),
 );
 
-/** CIDRs, or the single word `primary`. */
+/** What stands for CIDRs since Kubernetes 1.37; each at most once. */
+const nodePortWords: ReadonlySet<string> = new Set(['primary', 'localhost', 'all']);
+
+/** CIDRs and the words `primary`, `localhost` and `all`, in any combination. */
 export const nodePortAddresses = listOf(
   v.pipe(
     list,
-    v.check((values) => !values.includes('primary') || values.length === 1, '"primary" must stand alone'),
     v.array(
-      v.pipe(
-        string,
-        v.rawTransform<string, string>(({ dataset, addIssue, NEVER }) => {
-          const value = dataset.value === 'primary' ? 'primary' : canonicalCidr(dataset.value);
-          if (value !== undefined) return value;
-          addIssue({
-            message: `"${dataset.value}" is neither a CIDR such as 192.168.0.0/16 nor the word primary`,
-          });
-          return NEVER;
-        }),
+      readAs(
+        (entry) => (nodePortWords.has(entry) ? entry : canonicalCidr(entry)),
+        'a CIDR such as 192.168.0.0/16 or one of the words primary, localhost and all',
       ),
     ),
+    v.rawCheck(({ dataset, addIssue }) => {
+      if (!dataset.typed) return;
+      const input = dataset.value;
+      for (const [key, value] of input.entries()) {
+        if (!nodePortWords.has(value) || input.indexOf(value) === key) continue;
+        const path = [{ type: 'array', origin: 'value', input, key, value }] as const;
+        addIssue({ message: `"${value}" is given twice`, path: [...path] });
+      }
+    }),
   ),
 );
 

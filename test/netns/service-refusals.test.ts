@@ -306,9 +306,11 @@ describe.skipIf(!usable).each(chosen)('$mode pods on $backend', ({ backend, mode
   );
 
   describe.each([
-    { option: '172.18.0.0/24,fd00:172:18::/64', title: 'CIDRs' },
-    { option: 'primary', title: 'the word primary' },
-  ])('node port addresses given as $title', ({ option }) => {
+    { option: '172.18.0.0/24,fd00:172:18::/64', title: 'CIDRs', localhost: 'refused' },
+    { option: 'primary', title: 'the word primary', localhost: 'refused' },
+    { option: 'localhost,primary', title: 'two words', localhost: 'a' },
+    { option: 'primary,127.0.0.0/8', title: 'a word and a CIDR', localhost: 'a' },
+  ])('node port addresses given as $title', ({ option, localhost }) => {
     beforeAll(async () => {
       await world.node.run('sh', [
         '-ec',
@@ -325,7 +327,9 @@ describe.skipIf(!usable).each(chosen)('$mode pods on $backend', ({ backend, mode
         expect(await attempt(from, { protocol: 'tcp', address: other, port }, family)).toBe('refused');
       }
       const loopback = family === 'IPv4' ? '127.0.0.1' : '::1';
-      expect(await attempt(world.node, { protocol: 'tcp', address: loopback, port }, family)).toBe('refused');
+      expect(await attempt(world.node, { protocol: 'tcp', address: loopback, port }, family)).toBe(
+        family === 'IPv4' ? localhost : 'refused',
+      );
     });
   });
 

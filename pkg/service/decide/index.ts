@@ -6,6 +6,7 @@ export {
   localDetector,
 } from './local-detector.ts';
 export {
+  expandNodePortAddresses,
   type NodeAddresses,
   type NodePortAddresses,
   type NodePortOptions,

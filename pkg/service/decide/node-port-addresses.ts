@@ -6,7 +6,7 @@ export type NodePortAddresses =
   | { readonly kind: 'some'; readonly addresses: readonly string[] };
 
 export interface NodePortOptions {
-  /** CIDRs, or the single word `primary`; empty: all addresses. */
+  /** CIDRs and the words `primary`, `localhost` and `all`, in any combination; empty: all addresses. */
   readonly nodePortAddresses: readonly string[];
   readonly localhostNodePorts: boolean;
 }
@@ -18,6 +18,7 @@ export interface NodeAddresses {
   readonly interfaceAddresses: readonly string[];
 }
 
+const families = ['IPv4', 'IPv6'] as const;
 const loopback = { IPv4: '127.0.0.0/8', IPv6: '::1/128' } as const;
 
 /**
@@ -29,7 +30,7 @@ export function nodePortAddresses(
   node: NodeAddresses,
   family: Family,
 ): NodePortAddresses {
-  const cidrs = cidrsOf(options, node, family);
+  const cidrs = cidrsOf(options, node.nodeIPs, family);
   const allowsLoopback = family === 'IPv4' && options.localhostNodePorts;
   if (cidrs.length === 0 || cidrs.some((cidr) => cidr.endsWith('/0'))) {
     return { kind: 'all', exceptLoopback: !allowsLoopback };
@@ -53,19 +54,44 @@ export function servesLocalhostNodePorts(
   family: Family,
 ): boolean {
   if (family !== 'IPv4' || !options.localhostNodePorts) return false;
-  const cidrs = cidrsOf(options, node, family);
+  const cidrs = cidrsOf(options, node.nodeIPs, family);
   return (
     cidrs.length === 0 || cidrs.some((cidr) => covers(cidr, '127.0.0.0') || isWithin(cidr, loopback.IPv4))
   );
 }
 
-function cidrsOf(options: NodePortOptions, node: NodeAddresses, family: Family): readonly string[] {
-  if (options.nodePortAddresses[0] === 'primary') {
-    const nodeIP = node.nodeIPs[family];
-    if (nodeIP === undefined || covers(loopback[family], nodeIP)) return [];
-    return [`${nodeIP}/${family === 'IPv4' ? 32 : 128}`];
-  }
-  return options.nodePortAddresses.filter((cidr) => familyOf(cidr) === family);
+/**
+ * The CIDRs of both families that the option stands for, as kube-proxy 1.37 expands its words. `primary` is the node's own address of
+ * each family, if it has one other than loopback. Empty where nothing limits node ports.
+ */
+export function expandNodePortAddresses(
+  nodePortAddresses: readonly string[],
+  nodeIPs: NodeAddresses['nodeIPs'],
+): readonly string[] {
+  return nodePortAddresses.flatMap((entry) => {
+    switch (entry) {
+      case 'primary':
+        return families.flatMap((family) => {
+          const nodeIP = nodeIPs[family];
+          if (nodeIP === undefined || covers(loopback[family], nodeIP)) return [];
+          return [`${nodeIP}/${family === 'IPv4' ? 32 : 128}`];
+        });
+      case 'localhost':
+        return [loopback.IPv4, loopback.IPv6];
+      case 'all':
+        return ['0.0.0.0/0', '::/0'];
+      default:
+        return [entry];
+    }
+  });
+}
+
+function cidrsOf(
+  { nodePortAddresses }: NodePortOptions,
+  nodeIPs: NodeAddresses['nodeIPs'],
+  family: Family,
+): readonly string[] {
+  return expandNodePortAddresses(nodePortAddresses, nodeIPs).filter((cidr) => familyOf(cidr) === family);
 }
 
 function covers(cidr: string, address: string): boolean {
