@@ -10,6 +10,7 @@ import type { DiagnosticLog } from './diagnostic-log.ts';
 import type { EventSink } from './events/event-recorder.ts';
 import { ConflictEvents } from './events/known-events.ts';
 import type { ProxyHealth } from './health/proxy-health.ts';
+import { AddressWatch } from './node/address-watch.ts';
 import { nodeDiagnostics } from './node/node-diagnostic.ts';
 import type { Readiness } from './node/readiness.ts';
 import { PolicyController } from './policies/policy-controller.ts';
@@ -59,6 +60,7 @@ export class AgentLoops {
   readonly #loop: SyncLoop;
   readonly #audit: DriftAudit;
   readonly #counters: FilterCounters;
+  readonly #addresses: AddressWatch;
 
   constructor(options: AgentLoopsOptions) {
     this.#options = options;
@@ -112,6 +114,7 @@ export class AgentLoops {
     this.#loop = this.#createLoop();
     this.#audit = this.#createAudit();
     this.#counters = this.#createCounters();
+    this.#addresses = this.#createAddressWatch();
     metrics.onScrape(() => this.#counters.refresh());
     metrics.onScrape(() => this.#countRules());
   }
@@ -126,6 +129,7 @@ export class AgentLoops {
       ['drift audit', this.#audit.start()],
       ['conntrack', this.#conntrack.start()],
       ['counters', this.#counters.start()],
+      ['addresses', this.#addresses.start()],
     ]);
   }
 
@@ -144,6 +148,7 @@ export class AgentLoops {
   stopLooking(): void {
     this.#audit.stop();
     this.#counters.stop();
+    this.#addresses.stop();
     this.#afterPolicies.stop();
   }
 
@@ -243,6 +248,17 @@ export class AgentLoops {
         packets.read(saved);
       },
       onError: (error) => log.warn('the packets that rules met could not be counted', { error }),
+    });
+  }
+
+  #createAddressWatch(): AddressWatch {
+    const { clock, nodeAddresses } = this.#options;
+    return new AddressWatch({
+      clock,
+      addresses: nodeAddresses,
+      used: () => this.#services.interfaceAddresses,
+      isWorthwhile: () => this.#services.limitsNodePorts,
+      onChange: () => this.#loop.run(),
     });
   }
 

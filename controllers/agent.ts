@@ -27,7 +27,7 @@ import type { HttpServer } from './health/http-server.ts';
 import { ProxyHealth } from './health/proxy-health.ts';
 import { startServers } from './health/servers.ts';
 import { applyConntrackSettings } from './node/conntrack-settings.ts';
-import { interfaceAddresses } from './node/interface-addresses.ts';
+import { createInterfaceAddresses } from './node/interface-addresses.ts';
 import { checkNode } from './node/node-checks.ts';
 import { claimNode, type NodeClaim } from './node/node-claim.ts';
 import { closeUnknownPods } from './node/node-set-up.ts';
@@ -154,7 +154,7 @@ export class Agent {
       latency: this.#latency,
       diagnostics: this.#diagnostics,
       cniResults: () => this.#cni?.results() ?? [],
-      nodeAddresses: interfaceAddresses,
+      nodeAddresses: createInterfaceAddresses(clock),
       readiness: this.#createReadiness(families),
     });
   }

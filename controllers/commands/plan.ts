@@ -123,7 +123,11 @@ async function thisNode(config: RuleConfig, warn: (line: string) => void): Promi
   for (const tools of families)
     kernels.set(tools.family, await readKernel(commands, tools, await existingTables(tools)));
   const liberal = (await createSysctl().read(sysctlNames.tcpBeLiberal)) ?? '0';
-  return { kernels, tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0', interfaceAddresses };
+  return {
+    kernels,
+    tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0',
+    interfaceAddresses: () => interfaceAddresses(),
+  };
 }
 
 /** Everything there is, once. Rejects with WEIR_API_UNREACHABLE when the API server does not tell it in time. */

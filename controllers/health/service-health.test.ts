@@ -31,10 +31,13 @@ afterEach(async () => {
   for (const holder of holders) holder.close();
 });
 
-function serviceHealth(addresses: NodePortAddresses = everywhere, family: Family = 'IPv4'): ServiceHealth {
+function serviceHealth(
+  addresses: NodePortAddresses | (() => NodePortAddresses) = everywhere,
+  family: Family = 'IPv4',
+): ServiceHealth {
   const made = new ServiceHealth({
     family,
-    addresses: () => addresses,
+    addresses: () => (typeof addresses === 'function' ? addresses() : addresses),
     isProxyHealthy: () => isProxyHealthy,
     log,
     onBindFailure: (service, error) => failures.push(`${service}: ${(error as Error).message}`),
@@ -156,6 +159,48 @@ test('listens only where node ports answer', async () => {
   await serviceHealth({ kind: 'some', addresses: ['127.0.0.2', '127.0.0.3'] }).sync(ports([web, port, 1]));
   for (const host of ['127.0.0.2', '127.0.0.3']) expect((await ask(port, '/', host)).status).toBe(200);
   await expect(ask(port, '/', '127.0.0.1')).rejects.toMatchObject(refused);
+});
+
+test('follows the addresses on which node ports answer', async () => {
+  const port = await freePort();
+  let addresses = ['127.0.0.2', '127.0.0.3'];
+  const health = serviceHealth(() => ({ kind: 'some', addresses }));
+  const wanted = ports([web, port, 1]);
+  await health.sync(wanted);
+  addresses = ['127.0.0.3', '127.0.0.4'];
+  await health.sync(wanted);
+  for (const host of ['127.0.0.3', '127.0.0.4']) expect((await ask(port, '/', host)).status).toBe(200);
+  await expect(ask(port, '/', '127.0.0.2')).rejects.toMatchObject(refused);
+  addresses = [];
+  await health.sync(wanted);
+  for (const host of ['127.0.0.3', '127.0.0.4'])
+    await expect(ask(port, '/', host)).rejects.toMatchObject(refused);
+  expect(failures).toEqual([]);
+});
+
+test('an address that comes later and is taken closes all of the Service', async () => {
+  const { port, release } = await hold(0, '127.0.0.3');
+  let addresses = ['127.0.0.2'];
+  const health = serviceHealth(() => ({ kind: 'some', addresses }));
+  const wanted = ports([web, port, 1]);
+  await health.sync(wanted);
+  expect((await ask(port, '/', '127.0.0.2')).status).toBe(200);
+  addresses = ['127.0.0.2', '127.0.0.3'];
+  await health.sync(wanted);
+  await expect(ask(port, '/', '127.0.0.2')).rejects.toMatchObject(refused);
+  expect(failures).toHaveLength(1);
+  await release();
+  await health.sync(wanted);
+  for (const host of addresses) expect((await ask(port, '/', host)).status).toBe(200);
+});
+
+test('an address that nobody can listen on does not stand in the way of the others', async () => {
+  const port = await freePort();
+  // Of TEST-NET-1: on no machine.
+  const health = serviceHealth({ kind: 'some', addresses: ['127.0.0.2', '192.0.2.77'] });
+  await health.sync(ports([web, port, 1]));
+  expect((await ask(port, '/', '127.0.0.2')).status).toBe(200);
+  expect([...failures, ...log.lines]).toEqual([]);
 });
 
 test('each family answers for its own endpoints on the same port', async () => {

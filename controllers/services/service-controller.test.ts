@@ -217,8 +217,21 @@ describe('ServiceController', () => {
     const entry = (): string => states[0]?.desiredChain('nat', 'KUBE-SERVICES' as ChainName) ?? '';
     expect(entry()).not.toContain('192.168.0.3');
     interfaces = ['192.168.0.2', '192.168.0.3'];
-    controller.update(store.takeDirty());
+    // It counts, so that nobody takes the rules that change for a repair.
+    expect(controller.update(store.takeDirty())).toBe(1);
     expect(entry()).toContain('-d 192.168.0.3/32');
+    expect(controller.interfaceAddresses).toEqual(interfaces);
+    expect(controller.limitsNodePorts).toBe(true);
+    // Node ports don't answer there.
+    interfaces = [...interfaces, '10.9.9.9'];
+    expect(controller.update(store.takeDirty())).toBe(0);
+  });
+
+  test('does not depend on the addresses of the interfaces where node ports answer on all', () => {
+    controller.update(store.takeDirty());
+    expect(controller.limitsNodePorts).toBe(false);
+    interfaces = ['192.168.0.77'];
+    expect(controller.update(store.takeDirty())).toBe(0);
   });
 
   test('names the loser and the holder of a node port that two Services claim', () => {

@@ -60,7 +60,10 @@ export class ServiceController {
     this.#udp = new Map(options.states.map(({ family }) => [family, new UdpServices(family)]));
   }
 
-  /** Takes in what changed. Returns how many Services were looked at. */
+  /**
+   * Takes in what changed. Returns how many Services were looked at; the addresses on which node ports answer count as one, so that
+   * nobody takes what follows them for a repair.
+   */
   update(dirty: Dirty): number {
     const { store, config, interfaceAddresses } = this.#options;
     const node = store.get('Node', '', config.nodeName);
@@ -72,7 +75,7 @@ export class ServiceController {
     const names = everything ? new Set([...dirty.services, ...this.#allServices()]) : dirty.services;
     const changed = [...names].flatMap((name) => this.#changedInput(name) ?? []);
     for (const state of this.#options.states) this.#updateFamily(state, view, changed);
-    return changed.length;
+    return changed.length + (before !== undefined && this.#movesNodePorts(before, view) ? 1 : 0);
   }
 
   /**
@@ -90,6 +93,16 @@ export class ServiceController {
   nodePortAddresses(family: Family): NodePortAddresses {
     if (this.#view === undefined) return { kind: 'some', addresses: [] };
     return nodePortAddresses(this.#nodePortOptions(), this.#view, family);
+  }
+
+  /** Whether node ports answer on some addresses only, so that it matters which ones the node has. */
+  get limitsNodePorts(): boolean {
+    return this.#options.states.some(({ family }) => this.nodePortAddresses(family).kind === 'some');
+  }
+
+  /** The addresses of the node's interfaces, as the last `update` found them. */
+  get interfaceAddresses(): readonly string[] {
+    return this.#view?.interfaceAddresses ?? [];
   }
 
   /** Pod ranges that the Node object names. */
@@ -153,6 +166,13 @@ export class ServiceController {
       localhostNodePorts: servesLocalhostNodePorts(this.#nodePortOptions(), view, family),
       nodeIP: view.nodeIPs[family],
     };
+  }
+
+  #movesNodePorts(before: NodeView, after: NodeView): boolean {
+    if (isDeepStrictEqual(before.interfaceAddresses, after.interfaceAddresses)) return false;
+    const addresses = (view: NodeView): readonly NodePortAddresses[] =>
+      this.#options.states.map(({ family }) => nodePortAddresses(this.#nodePortOptions(), view, family));
+    return !isDeepStrictEqual(addresses(before), addresses(after));
   }
 
   #nodePortOptions(): { nodePortAddresses: readonly string[]; localhostNodePorts: boolean } {

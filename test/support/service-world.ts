@@ -121,12 +121,22 @@ export class ServiceWorld {
 
   /** Other objects for the program that runs; where they differ, then in a Service, a slice or the Node. */
   async update(manifests: readonly Manifest[]): Promise<void> {
+    if (JSON.stringify(manifests) === JSON.stringify(this.#written)) return;
+    await this.afterSync(() => this.#write(manifests));
+  }
+
+  /** Changes something that the program that runs notices; resolves when it is in the kernel. */
+  async afterSync(change: () => Promise<unknown>): Promise<void> {
     const weir = this.#weir;
     if (weir === undefined) throw new Error('nothing runs yet');
-    if (JSON.stringify(manifests) === JSON.stringify(this.#written)) return;
     const from = weir.lines.length;
-    await this.#write(manifests);
+    await change();
     await weir.waitForLine(syncedLine, { from });
+  }
+
+  /** What the program that runs has printed, line by line. */
+  get lines(): readonly string[] {
+    return this.#weir?.lines ?? [];
   }
 
   /** Ends the program; the rules stay. */
