@@ -35,8 +35,14 @@ test('puts the tables of a family together from several files', () => {
 
 test('tells the family by an address where the comment is missing', () => {
   expect(read(filter)).toEqual({ IPv4: ['filter'] });
-  expect(read(filter.replace('10.0.0.1/32', 'fd00::1/128'))).toEqual({ IPv6: ['filter'] });
 });
+
+test.each(['fd00::1/128', 'fd00::1:2/128', '::0.1.0.0/112', 'fd00:1:2:3:4:5:6:7/128', 'FD00::/8'])(
+  'knows %s for an IPv6 block',
+  (block) => {
+    expect(read(filter.replace('10.0.0.1/32', block))).toEqual({ IPv6: ['filter'] });
+  },
+);
 
 test('takes an empty file for the output of a program that had nothing to save', () => {
   expect(read(v4(filter), '')).toEqual({ IPv4: ['filter'] });

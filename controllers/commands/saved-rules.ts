@@ -82,7 +82,10 @@ function split(
 }
 
 function hasIPv6Address(rules: string): boolean {
-  return / [0-9a-f:]*::[0-9a-f]*[/ ]/.test(rules) || /icmp6|ipv6-icmp/.test(rules);
+  return (
+    / (?:[0-9a-f:]*::[0-9a-f:.]*|(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4})[/ ]/i.test(rules) ||
+    /icmp6|ipv6-icmp/.test(rules)
+  );
 }
 
 async function readText(file: string): Promise<string> {

@@ -33,6 +33,15 @@ test('passes over counters, flags, labels and zones', () => {
   });
 });
 
+test('gives addresses in their canonical form, however the tool spells them', () => {
+  const line =
+    'udp      17 29 src=::0.1.0.5 dst=::10.9.8.7 sport=1 dport=53 [UNREPLIED] src=::ffff:10.0.0.1 dst=1::2:3:4:5:6:7 sport=53 dport=1 mark=0 use=1';
+  expect(parseFlow(line, 'IPv6')).toMatchObject({
+    original: { source: '::1:5', destination: '::a09:807' },
+    reply: { source: '::ffff:10.0.0.1', destination: '1:0:2:3:4:5:6:7' },
+  });
+});
+
 test.each([
   ['ICMP', ping, 1],
   ['a protocol that the tool has no name for', nameless, 50],

@@ -1,6 +1,7 @@
+import { canonicalAddress } from '../net/index.ts';
 import type { Family } from './tools.ts';
 
-/** One direction of a connection as the kernel tracks it. */
+/** One direction of a connection as the kernel tracks it, with addresses in their canonical form. */
 export interface FlowDirection {
   readonly source: string;
   readonly destination: string;
@@ -55,8 +56,8 @@ function readDirection(words: readonly string[]): FlowDirection | undefined {
   const sourcePort = valueOf(words, 'sport=');
   const destinationPort = valueOf(words, 'dport=');
   return {
-    source,
-    destination,
+    source: canonicalAddress(source) ?? source,
+    destination: canonicalAddress(destination) ?? destination,
     ...(sourcePort === undefined ? {} : { sourcePort: Number(sourcePort) }),
     ...(destinationPort === undefined ? {} : { destinationPort: Number(destinationPort) }),
   };

@@ -30,7 +30,7 @@ const mostAttempts = 10;
 
 /**
  * The tracked connections of one family in which any of these addresses has a part, on either side of a translation. Zones
- * are ignored. Addresses as the kernel prints them, which is their canonical text. Throws a WeirError when the table can
+ * are ignored. Addresses in their canonical form. Throws a WeirError when the table can
  * not be read, also when the `conntrack` program is missing.
  */
 export async function listFlows(

@@ -41,6 +41,16 @@ describe('parseIpsetSave', () => {
     );
   });
 
+  test('gives members in the form in which Weir writes them', () => {
+    const text =
+      'create N hash:net family inet6 hashsize 1024 maxelem 10\nadd N ::0.1.0.0/112\nadd N ::2 timeout 0\n' +
+      'create P hash:ip,port family inet6 hashsize 1024 maxelem 10\nadd P ::0.1.0.2,tcp:80\n';
+    expect(Array.from(parseIpsetSave(text).values(), ({ members }) => [...members])).toEqual([
+      ['::1:0/112', '::2'],
+      ['::1:2,tcp:80'],
+    ]);
+  });
+
   test('leaves out the members of sets of types that Weir does not use', () => {
     const text = 'create P bitmap:port range 0-65535\nadd P 80\ncreate A hash:ip family inet\nadd A 10.0.0.1';
     const sets = parseIpsetSave(text);

@@ -1,26 +1,27 @@
 import type { Family } from '../net/index.ts';
+import { canonicalMember } from './canonical-member.ts';
 import type { SetName } from './names.ts';
 import { type AppliedSetSpec, isSetType } from './set.ts';
 import type { SetSnapshot } from './snapshot.ts';
 
 /**
- * Reads the text of `ipset save`: the sets of both families, by name. Of sets of types that Weir does not use the members are left
- * out, and so is what stands behind a member (`timeout`, `comment`, counters).
+ * Reads the text of `ipset save`: the sets of both families, by name, with members in their canonical form. Of sets of types that Weir does not
+ * use the members are left out, and so is what stands behind a member (`timeout`, `comment`, counters).
  */
 export function parseIpsetSave(text: string): ReadonlyMap<SetName, SetSnapshot> {
-  const sets = new Map<SetName, { readonly spec: AppliedSetSpec; readonly members: Set<string> }>();
-  let current: { readonly name: string; readonly members: Set<string> | undefined } = {
-    name: '',
-    members: undefined,
-  };
+  const sets = new Map<SetName, SetDraft>();
+  let current: { readonly name: string; readonly set: SetDraft | undefined } = { name: '', set: undefined };
   for (let start = 0; start < text.length; ) {
     const newline = text.indexOf('\n', start);
     const end = newline === -1 ? text.length : newline;
     if (text.startsWith('add ', start)) {
       const nameEnd = wordEnd(text, start + 4, end);
       const name = text.slice(start + 4, nameEnd);
-      if (name !== current.name) current = { name, members: membersOf(sets.get(name as SetName)) };
-      if (nameEnd < end) current.members?.add(text.slice(nameEnd + 1, wordEnd(text, nameEnd + 1, end)));
+      if (name !== current.name) current = { name, set: ofOurTypes(sets.get(name as SetName)) };
+      if (nameEnd < end && current.set !== undefined) {
+        const member = text.slice(nameEnd + 1, wordEnd(text, nameEnd + 1, end));
+        current.set.members.add(canonicalMember(member, current.set.spec.family));
+      }
     } else if (text.startsWith('create ', start)) {
       const spec = parseCreate(text.slice(start, end));
       if (spec !== undefined) sets.set(spec.name, { spec, members: new Set() });
@@ -30,10 +31,13 @@ export function parseIpsetSave(text: string): ReadonlyMap<SetName, SetSnapshot> 
   return sets;
 }
 
-function membersOf(
-  set: { readonly spec: AppliedSetSpec; readonly members: Set<string> } | undefined,
-): Set<string> | undefined {
-  return set === undefined || !isSetType(set.spec.type) ? undefined : set.members;
+interface SetDraft {
+  readonly spec: AppliedSetSpec;
+  readonly members: Set<string>;
+}
+
+function ofOurTypes(set: SetDraft | undefined): SetDraft | undefined {
+  return set === undefined || !isSetType(set.spec.type) ? undefined : set;
 }
 
 function wordEnd(text: string, start: number, lineEnd: number): number {

@@ -78,8 +78,8 @@ function parseTransportOption(option: RuleOption, protocol: 'tcp' | 'udp' | 'sct
     case '--syn':
       return { kind: 'tcp-flags', mask: 'FIN,SYN,RST,ACK', set: 'SYN', ...negation(option.negated) };
     case '--tcp-flags': {
-      const mask = parseFlags(first);
-      const set = parseFlags(second);
+      const mask = parseFlags(first.toUpperCase());
+      const set = parseFlags(second.toUpperCase());
       if (mask === undefined || set === undefined) return undefined;
       return { kind: 'tcp-flags', mask, set, ...negation(option.negated) };
     }
@@ -142,7 +142,7 @@ const stateOrder: readonly ConntrackState[] = [
 ];
 
 function parseStates({ args: [text = ''], negated }: RuleOption): Match | undefined {
-  const given = text.split(',');
+  const given = text.toUpperCase().split(',');
   if (!given.every((state) => (stateOrder as readonly string[]).includes(state))) return undefined;
   return {
     kind: 'conntrack-state',
@@ -176,7 +176,8 @@ function isUint32(value: number): boolean {
 
 function parseAddressTypes(module: RuleModule): readonly Match[] | undefined {
   const [option, second] = module.options;
-  if (option === undefined || second !== undefined || option.args[0] !== 'LOCAL') return undefined;
+  if (option === undefined || second !== undefined || option.args[0]?.toUpperCase() !== 'LOCAL')
+    return undefined;
   const side = option.name === '--src-type' ? 'src' : 'dst';
   return [{ kind: 'address-type', side, type: 'LOCAL', ...negation(option.negated) }];
 }
@@ -202,7 +203,7 @@ const wholeAddressMasks: ReadonlySet<string> = new Set([
 function parseRecent(module: RuleModule): readonly Match[] | undefined {
   if (module.options.some((option) => option.negated)) return undefined;
   const mask = argumentOf(module, '--mask');
-  if (mask !== undefined && !wholeAddressMasks.has(mask)) return undefined;
+  if (mask !== undefined && !wholeAddressMasks.has(mask.toLowerCase())) return undefined;
   const has = (name: string): boolean => module.options.some((option) => option.name === name);
   const list = argumentOf(module, '--name') ?? 'DEFAULT';
   if (has('--set')) {

@@ -9,6 +9,11 @@ COMMIT
 `;
 const rule = '-m conntrack --ctstate INVALID -j DROP';
 
+test('knows a rule that another version of iptables spells in another way', () => {
+  const text = saved.replaceAll('-m conntrack --ctstate', '-m state --state');
+  expect(parseRuleCounters(text, [{ chain: 'KUBE-FORWARD', rule }])).toEqual([7]);
+});
+
 test('says what each rule counted, in its own chain, and knows nothing of those that are not there', () => {
   const rules = ['KUBE-SERVICES', 'KUBE-FORWARD'].map((chain) => ({ chain, rule }));
   expect(parseRuleCounters(saved, rules)).toEqual([undefined, 7]);

@@ -1,4 +1,4 @@
-import { canonicalCidr, type Family } from '../net/index.ts';
+import { canonicalCidr, type Family, parseAddress } from '../net/index.ts';
 import { parseModule, textOfModule } from './parse-match.ts';
 import { parseTarget } from './parse-target.ts';
 import type { Match, Rule, RuleProtocol } from './rule.ts';
@@ -53,7 +53,7 @@ function parseHeadOption(option: RuleOption): Match | undefined {
       return { kind: option.name === '-i' ? 'in-interface' : 'out-interface', name: argument, ...negated };
     case '-p': {
       if ((argument === 'all' || argument === '0') && !option.negated) return undefined;
-      const protocol = protocols.get(argument);
+      const protocol = protocols.get(argument.toLowerCase());
       return protocol === undefined ? unknown : { kind: 'protocol', protocol, ...negated };
     }
     default:
@@ -75,17 +75,17 @@ const protocols: ReadonlyMap<string, RuleProtocol> = new Map([
   ['58', 'ipv6-icmp'],
 ]);
 
-/** Canonical CIDR of an address, a CIDR or an IPv4 address with a dotted mask. */
+/** Canonical CIDR of an address, a CIDR or an address with a mask in the form of an address. */
 function parseNetwork(text: string): string | undefined {
   const [address = '', mask] = text.split('/');
   if (mask === undefined) return canonicalCidr(`${address}/${address.includes(':') ? 128 : 32}`);
-  return canonicalCidr(mask.includes('.') ? `${address}/${lengthOfMask(mask)}` : text);
+  return canonicalCidr(/[.:]/.test(mask) ? `${address}/${lengthOfMask(mask)}` : text);
 }
 
+/** -1 where the mask is none, or has gaps. */
 function lengthOfMask(mask: string): number {
-  const bits = mask
-    .split('.')
-    .map((part) => Number(part).toString(2).padStart(8, '0'))
-    .join('');
-  return /^1*0*$/u.test(bits) && bits.length === 32 ? bits.lastIndexOf('1') + 1 : -1;
+  const parsed = parseAddress(mask);
+  if (parsed === undefined) return -1;
+  const bits = parsed.bits.toString(2).padStart(parsed.family === 'IPv4' ? 32 : 128, '0');
+  return /^1*0*$/u.test(bits) ? bits.lastIndexOf('1') + 1 : -1;
 }

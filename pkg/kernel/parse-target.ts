@@ -1,4 +1,4 @@
-import type { Family } from '../net/index.ts';
+import { canonicalAddress, type Family } from '../net/index.ts';
 import type { ChainName } from './names.ts';
 import { parseMarkAndMask } from './parse-match.ts';
 import type { Target } from './rule.ts';
@@ -62,7 +62,9 @@ function parseKnown(target: RuleModule & { readonly goto: boolean }, family: Fam
     case 'REJECT':
       return { kind: 'reject', with: option?.args[0] ?? defaultRejection[family] };
     case 'DNAT':
-      return option?.args[0] === undefined ? undefined : { kind: 'dnat', to: option.args[0] };
+      return option?.args[0] === undefined
+        ? undefined
+        : { kind: 'dnat', to: canonicalDestination(option.args[0]) };
     case 'MASQUERADE':
       return { kind: 'masquerade', randomFully: option !== undefined };
     case 'MARK':
@@ -70,6 +72,13 @@ function parseKnown(target: RuleModule & { readonly goto: boolean }, family: Fam
     default:
       return extensions.has(name) ? undefined : parseChain('jump', target);
   }
+}
+
+/** `10.0.0.1:80`, `[fd00::1]:80`, `fd00::1` with the address in its canonical form; ranges of addresses stay as they are. */
+function canonicalDestination(text: string): string {
+  const [, address, rest] = /^\[([^\]]*)\](.*)$/u.exec(text) ?? [];
+  if (address === undefined) return canonicalAddress(text) ?? text;
+  return `[${canonicalAddress(address) ?? address}]${rest ?? ''}`;
 }
 
 const defaultRejection = { IPv4: 'icmp-port-unreachable', IPv6: 'icmp6-port-unreachable' } as const;

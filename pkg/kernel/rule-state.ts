@@ -69,7 +69,7 @@ export class RuleState {
     this.#sets.undefine(name);
   }
 
-  /** One more owner wants `member` (text as `ipset save` prints it) in a defined set. */
+  /** One more owner wants `member` (in its canonical form: `canonicalMember`) in a defined set. */
   addMember(set: SetName, member: string): void {
     this.#sets.add(set, member);
   }

@@ -182,7 +182,7 @@ function ownerOf(option: string, modules: RuleModule[], protocol: string | undef
   const knowing = modules.findLast((module) => moduleOptions.get(module.name)?.has(option));
   if (knowing !== undefined) return knowing;
   // `-p tcp --dport 80` loads the protocol's extension by itself.
-  const extension = extensionOf.get(protocol ?? '');
+  const extension = extensionOf.get(protocol?.toLowerCase() ?? '');
   if (extension !== undefined && moduleOptions.get(extension)?.has(option) === true) {
     const implied: RuleModule = { name: extension, options: [], known: true };
     modules.push(implied);

@@ -13,7 +13,7 @@ export interface TableSnapshot {
 
 export interface SetSnapshot {
   readonly spec: AppliedSetSpec;
-  /** Members as `ipset save` prints them, without `timeout` and the like; not read where the type is none of Weir's. */
+  /** Members in their canonical form, without `timeout` and the like; not read where the type is none of Weir's. */
   readonly members: ReadonlySet<string>;
 }
 

@@ -156,9 +156,8 @@ export class TableState {
 
   /** An early rule can only lead to a chain that is there already. */
   #needsEarly(rule: string, applied: string): boolean {
-    return (
-      this.#chains.applied(targetOf(rule) as ChainName) !== undefined && !applied.split('\n').includes(rule)
-    );
+    if (this.#chains.applied(targetOf(rule) as ChainName) === undefined) return false;
+    return !applied.split('\n').some((line) => line === rule || normalizeRule(line) === rule);
   }
 
   /** Own chains that can't be deleted: those that others refer to, and what these refer to in turn while nobody rewrites them. */

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
 import { describe, expect, it } from 'vitest';
 import { canonicalAddress, formatAddress, parseAddress } from './address.ts';
+import { formatIPv6, isPlainlyCanonicalIPv6, parseIPv6 } from './ipv6.ts';
 
 const octet = fc.integer({ min: 0, max: 255 });
 const quad = fc.tuple(octet, octet, octet, octet).map((octets) => octets.join('.'));
@@ -153,6 +154,35 @@ describe('canonical text', () => {
         },
       ),
     );
+  });
+
+  it('is plain only where reading and writing gives the same text', () => {
+    const short = fc.array(fc.oneof(group, fc.constant(0xffff)), { maxLength: 8 }).map((values) => {
+      const words = values.map((value) => value.toString(16));
+      const gap = values.length % 4;
+      return [...words.slice(0, gap), '', ...words.slice(gap)].join(':');
+    });
+    fc.assert(
+      fc.property(fc.oneof(addressLike, nearlyAddress, fullIPv6, short), (text) => {
+        const groups = parseIPv6(text);
+        const isPlain = isPlainlyCanonicalIPv6(text);
+        expect(isPlain ? groups && formatIPv6(groups) : text).toBe(text);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  it.each([
+    '::',
+    '::1',
+    'fd00::',
+    'fd00:10:244:1::a',
+    '1:2:3:4:5:6::',
+    '::1:2:3:4:5:6',
+    '1:2:3:4:5:6:7:8',
+    '::ffff',
+  ])('of %s is seen at once', (text) => {
+    expect(isPlainlyCanonicalIPv6(text)).toBe(true);
   });
 
   it('reads back as the same address and is its own canonical text', () => {

@@ -1,5 +1,5 @@
 import { formatIPv4, parseIPv4 } from './ipv4.ts';
-import { bitsToGroups, formatIPv6, groupsToBits, parseIPv6 } from './ipv6.ts';
+import { bitsToGroups, formatIPv6, groupsToBits, isPlainlyCanonicalIPv6, parseIPv6 } from './ipv6.ts';
 
 export type Family = 'IPv4' | 'IPv6';
 
@@ -30,7 +30,7 @@ export function formatAddress(address: Address): string {
 /** The one spelling of an address, so that texts can be compared; `undefined` when the text is not an address. */
 export function canonicalAddress(text: string): string | undefined {
   // A dotted quad that the strict reader accepts has no other spelling.
-  if (parseIPv4(text) !== undefined) return text;
+  if (parseIPv4(text) !== undefined || isPlainlyCanonicalIPv6(text)) return text;
   const groups = parseIPv6(text);
   return groups && formatIPv6(groups);
 }

@@ -99,7 +99,7 @@ function blocksContain(cidrs: readonly Cidr[], ip: string): boolean {
   return candidate !== undefined && cidrContains(candidate, address);
 }
 
-/** As `ipset save` prints them: one address without its length, and /0, which the kernel refuses, as two halves. */
+/** In their canonical form: one address without its length, and /0, which the kernel refuses, as two halves. */
 function netMembers(cidr: Cidr): readonly string[] {
   const { family, length } = cidr;
   if (length === 0) return family === 'IPv4' ? ['0.0.0.0/1', '128.0.0.0/1'] : ['::/1', '8000::/1'];
