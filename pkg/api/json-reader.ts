@@ -1,6 +1,7 @@
 import { canonicalAddress, canonicalCidr, type Family } from '../net/index.ts';
 import type { Diagnostic, Severity } from './diagnostic.ts';
 import type { Labels, PodAddress } from './meta.ts';
+import { unusableAddress } from './special-address.ts';
 
 /** A mapping as YAML or JSON gives it. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -152,10 +153,16 @@ export class JsonReader {
     return texts;
   }
 
+  /** An address that a packet can carry: neither the unspecified one nor an IPv4 address written as IPv6. */
   address(value: unknown, path: Path | undefined, key: string | number): PodAddress | undefined {
     const ip = typeof value === 'string' ? canonicalAddress(value) : undefined;
-    if (ip !== undefined) return { family: familyOfCanonical(ip), ip };
-    this.error(path, key, `${describe(value)} is not an IP address${leadingZerosHint(value)}`);
+    if (ip === undefined) {
+      this.error(path, key, `${describe(value)} is not an IP address${leadingZerosHint(value)}`);
+      return undefined;
+    }
+    const problem = unusableAddress(ip);
+    if (problem === undefined) return { family: familyOfCanonical(ip), ip };
+    this.error(path, key, `${ip} is ${problem}`);
     return undefined;
   }
 
@@ -203,11 +210,14 @@ function spell(path: Path | undefined, key: string | number | undefined): string
   for (let at = path; at !== undefined; at = at.parent) keys.push(at.key);
   let text = '';
   for (const part of keys.toReversed()) {
-    if (typeof part === 'number' || !/^\w+$/.test(part)) text += `[${part}]`;
-    else text += text === '' ? part : `.${part}`;
+    if (typeof part === 'string' && /^\w{1,80}$/.test(part)) text += text === '' ? part : `.${part}`;
+    else text += typeof part === 'number' || plainKey.test(part) ? `[${part}]` : `[${describe(part)}]`;
   }
   return text;
 }
+
+/** A label key of any length that the API server takes; other keys may hold anything, and are quoted. */
+const plainKey = /^[\w./-]{1,317}$/;
 
 function orList(words: readonly string[]): string {
   return words.length === 1 ? String(words[0]) : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;

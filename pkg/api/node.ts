@@ -1,5 +1,6 @@
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { metadataOf, metadataPath } from './object-name.ts';
+import { isIPv4Mapped } from './special-address.ts';
 
 /** core/v1 Node. */
 export interface Node {
@@ -70,9 +71,26 @@ function readPodCIDRs(reader: JsonReader, spec: Json): readonly string[] {
   const list = reader.list(spec, 'podCIDRs', specPath);
   if (list.length === 0) {
     const only = reader.text(spec, 'podCIDR', specPath);
-    const cidr = only === undefined || only === '' ? undefined : reader.cidr(only, specPath, 'podCIDR');
+    const cidr =
+      only === undefined || only === '' ? undefined : readPodCIDR(reader, only, specPath, 'podCIDR');
     return cidr === undefined ? [] : [cidr];
   }
   const path = { parent: specPath, key: 'podCIDRs' };
-  return list.map((value, index) => reader.cidr(value, path, index)).filter((cidr) => cidr !== undefined);
+  return list
+    .map((value, index) => readPodCIDR(reader, value, path, index))
+    .filter((cidr) => cidr !== undefined);
+}
+
+/** A range of every address would make every client one of this node's pods. */
+function readPodCIDR(
+  reader: JsonReader,
+  value: unknown,
+  path: Path,
+  key: string | number,
+): string | undefined {
+  const cidr = reader.cidr(value, path, key);
+  if (cidr === undefined || (!cidr.endsWith('/0') && !isIPv4Mapped(cidr))) return cidr;
+  const problem = isIPv4Mapped(cidr) ? 'an IPv4 block written as IPv6' : 'every address there is';
+  reader.error(path, key, `${cidr} is ${problem}`);
+  return undefined;
 }

@@ -4,6 +4,7 @@ import { describe } from './json-reader.ts';
 import { readLabelSelector } from './label-selector.ts';
 import { type LabelSelector, type Protocol, protocols } from './meta.ts';
 import { isContainerPortName } from './port-name.ts';
+import { isIPv4Mapped } from './special-address.ts';
 import { reportUnknownFields } from './unknown-fields.ts';
 
 export interface PolicyRule {
@@ -124,6 +125,8 @@ function readBlockCidr(
   if (address !== cidr.slice(0, cidr.indexOf('/'))) {
     reader.report('warning', path, key, `${describe(value)} has host bits set; read as ${cidr}`);
   }
+  if (isIPv4Mapped(cidr))
+    reader.report('warning', path, key, `${cidr} is an IPv4 block written as IPv6: no packet comes from it`);
   return cidr;
 }
 

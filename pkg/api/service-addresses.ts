@@ -1,7 +1,7 @@
 import type { Family } from '../net/index.ts';
 import type { Json, JsonReader, Path } from './json-reader.ts';
 import { describe, familyOfCanonical } from './json-reader.ts';
-import { specialUse } from './special-address.ts';
+import { isIPv4Mapped, specialUse } from './special-address.ts';
 
 /** At most one address of each family. */
 export type ClusterIPs = Readonly<Partial<Record<Family, string>>>;
@@ -131,7 +131,7 @@ export function readSourceRanges(reader: JsonReader, spec: Json): readonly strin
   const unreadable = new Set<Family>();
   for (const [index, value] of list.entries()) {
     const text = typeof value === 'string' ? value.trim() : value;
-    const range = reader.cidr(text, path, index);
+    const range = readSourceRange(reader, text, path, index);
     if (range !== undefined) ranges[familyOfCanonical(range)].add(range);
     else for (const family of familiesMeant(text)) unreadable.add(family);
   }
@@ -139,6 +139,13 @@ export function readSourceRanges(reader: JsonReader, spec: Json): readonly strin
     if (ranges[family].size === 0) return unreadable.has(family) ? [nobody[family]] : [];
     return [...ranges[family]].some((range) => range.endsWith('/0')) ? [] : [...ranges[family]];
   });
+}
+
+function readSourceRange(reader: JsonReader, text: unknown, path: Path, index: number): string | undefined {
+  const range = reader.cidr(text, path, index);
+  if (range === undefined || !isIPv4Mapped(range)) return range;
+  reader.error(path, index, `${range} is an IPv4 block written as IPv6`);
+  return undefined;
 }
 
 function isUnreadableList(spec: Json): boolean {

@@ -84,3 +84,16 @@ test('forgets old errors instead of remembering all of them for ever', () => {
   log.warn('pod 0 is odd');
   expect(lines).toHaveLength(1002);
 });
+
+test.each(['json', 'text'] as const)(
+  'shows what a terminal would obey, and cuts what is very long, as %s',
+  (format) => {
+    const nasty = 'a\u001b[2Jb\u009b1mc\u202ed\u2028e';
+    logger(format).warn(`pod ${nasty}`, { name: nasty });
+    expect(lines[0]).toMatch(/pod a\\u001b\[2Jb\\u009b1mc\\u202ed\\u2028e/);
+    expect(lines[0]?.slice(0, -1)).not.toMatch(/[\p{Cc}\u2028\u202e]/u);
+    if (format === 'json') expect(records()[0]).toMatchObject({ msg: `pod ${nasty}`, name: nasty });
+    logger(format).error('x'.repeat(1_000_000));
+    expect(lines[1]?.length).toBeLessThan(5000);
+  },
+);

@@ -2,6 +2,7 @@ import type { DestinationStream, Logger as PinoLogger } from 'pino';
 import { pino } from 'pino';
 import type { Clock } from '../runtime/index.ts';
 import { errorLine, isWeirError, systemClock } from '../runtime/index.ts';
+import { inShort, printable } from './printable.ts';
 import { RepeatFilter } from './repeat-filter.ts';
 import { textLine } from './text-line.ts';
 
@@ -43,33 +44,34 @@ export function createLogger(options: LoggerOptions): Logger {
       formatters: { level: (level) => ({ level }) },
       serializers: { error: serializeError },
     },
-    options.format === 'text' ? asText(destination) : destination,
+    printed(destination, options.format),
   );
   return wrap(inner, '', new RepeatFilter(options.clock ?? systemClock, repeatWindowMs));
 }
 
 function wrap(inner: PinoLogger, scope: string, filter: RepeatFilter): Logger {
-  const limited = (level: 'warn' | 'error', message: string, fields: LogFields): void => {
+  const limited = (level: 'warn' | 'error', text: string, fields: LogFields): void => {
+    const message = inShort(text);
     const error = 'error' in fields ? errorLine(fields['error']) : '';
     const swallowed = filter.pass(`${scope}|${level}|${message}|${error}`);
     if (swallowed === undefined) return;
     inner[level](swallowed === 0 ? fields : { ...fields, repeated: swallowed }, message);
   };
   return {
-    debug: (message, fields = {}) => inner.debug(fields, message),
-    info: (message, fields = {}) => inner.info(fields, message),
+    debug: (message, fields = {}) => inner.debug(fields, inShort(message)),
+    info: (message, fields = {}) => inner.info(fields, inShort(message)),
     warn: (message, fields = {}) => limited('warn', message, fields),
     error: (message, fields = {}) => limited('error', message, fields),
     child: (fields) => wrap(inner.child(fields), `${scope}${JSON.stringify(fields)}`, filter),
   };
 }
 
-function asText(destination: DestinationStream): DestinationStream {
-  return { write: (json) => destination.write(textLine(json)) };
+function printed(destination: DestinationStream, format: LoggerOptions['format']): DestinationStream {
+  return { write: (json) => destination.write(printable(format === 'text' ? textLine(json) : json)) };
 }
 
 /** Ours are one line with a code; of a stranger the stack is worth its space. */
 function serializeError(error: unknown): unknown {
-  if (isWeirError(error) || !(error instanceof Error)) return errorLine(error);
-  return error.stack ?? errorLine(error);
+  if (isWeirError(error) || !(error instanceof Error)) return inShort(errorLine(error));
+  return inShort(error.stack ?? errorLine(error));
 }
