@@ -1,6 +1,14 @@
 import { expect, test } from 'vitest';
 import type { CommandResult } from '../runtime/index.ts';
-import { failedLine, failureText, inputAround, isContention, isUnprivileged } from './command-failure.ts';
+import {
+  failedLine,
+  failureText,
+  inputAround,
+  isContention,
+  isRefusal,
+  isUnprivileged,
+  objections,
+} from './command-failure.ts';
 
 function failed(stderr: string, exitCode = 4): CommandResult {
   return { exitCode, stderr, stdout: '', timedOut: false, durationMs: 2000 };
@@ -50,6 +58,44 @@ test.each([
   ['iptables-nft-restore v1.8.9 (nf_tables): Could not fetch rule set generation id', undefined],
 ])('finds the line number in %j', (stderr, line) => {
   expect(failedLine(stderr)).toBe(line);
+});
+
+test('tells what is refused for what it says from what may pass', () => {
+  for (const said of [refused, parse, 'ipset v7.17: Error in line 4: Null-valued element', 'line 5 failed'])
+    expect(isRefusal(failed(said))).toBe(true);
+  for (const said of [
+    lockHeld,
+    noRoot,
+    'line 2: RULE_APPEND failed (Cannot allocate memory): rule in chain A',
+    'line 3: CHAIN_DEL failed (Device or resource busy): chain A',
+    'ipset v7.17: Error in line 2: Set cannot be destroyed: it is in use by a kernel component',
+  ])
+    expect(isRefusal(failed(said))).toBe(false);
+  expect(isRefusal({ ...failed(refused), exitCode: 0 })).toBe(false);
+  expect(isRefusal({ ...failed(refused), exitCode: undefined })).toBe(false);
+  expect(isRefusal({ ...failed(refused), timedOut: true })).toBe(false);
+});
+
+test.each([
+  [
+    'iptables-nft-restore v1.8.9 (nf_tables): \nline 4: RULE_APPEND failed (Invalid argument): rule in chain A\nline 7: RULE_APPEND failed (Operation not supported): rule in chain B\n',
+    [
+      { line: 4, why: 'RULE_APPEND failed (Invalid argument)' },
+      { line: 7, why: 'RULE_APPEND failed (Operation not supported)' },
+    ],
+  ],
+  [parse, [{ line: 12, why: "invalid port/service `99999' specified" }]],
+  ['iptables-restore: line 5 failed', [{ line: 5, why: '' }]],
+  [
+    'ipset v7.17: Error in line 2002: Null-valued element, cannot be stored in a hash type of set',
+    [{ line: 2002, why: 'Null-valued element, cannot be stored in a hash type of set' }],
+  ],
+  [
+    'ipset v7.17: Error in line 1: Kernel error received: Invalid argument',
+    [{ line: 1, why: 'Kernel error received: Invalid argument' }],
+  ],
+])('reads what is said against the input in %j', (stderr, expected) => {
+  expect(objections(stderr)).toEqual(expected);
 });
 
 test('says in one line how a command failed', () => {

@@ -22,6 +22,45 @@ export function isUnprivileged(result: CommandResult): boolean {
   return unprivileged.test(result.stderr) && !contention.test(result.stderr);
 }
 
+/** What is missing is room or time, and not sense in the input. */
+const shortage =
+  /Cannot allocate memory|Out of memory|No buffer space|Message too long|Device or resource busy|in use by/i;
+
+/** Whether the program took offence at its input, as far as its words tell: another time it would say the same. */
+export function isRefusal(result: CommandResult): boolean {
+  if (result.exitCode === undefined || result.exitCode === 0 || result.timedOut) return false;
+  return (
+    !contention.test(result.stderr) && !unprivileged.test(result.stderr) && !shortage.test(result.stderr)
+  );
+}
+
+/** What a program says against its input. */
+export interface Objection {
+  /** Counts from 1; `undefined` where it names none. */
+  readonly line: number | undefined;
+  /** Its words, without its name and the line; empty where there are none. */
+  readonly why: string;
+}
+
+/** All that a program says against its input, in its order: iptables-nft-restore lists every rule that the kernel refuses, the others end at the first. */
+export function objections(stderr: string): readonly Objection[] {
+  const lines = stderr.split('\n').map((line) => line.trim());
+  const perLine = lines.flatMap((line) => {
+    const [, number, why = ''] = /^line (\d+): (\w+ failed \([^)]*\))/.exec(line) ?? [];
+    return number === undefined ? [] : [{ line: Number(number), why }];
+  });
+  if (perLine.length > 0) return perLine;
+  const why = lines
+    .filter((line) => line !== '' && !/^Try `|^Error occurred at line|^[\w-]+: line \d+ failed$/.test(line))
+    .map((line) => line.replace(programName, '').replace(/^Error in line \d+: /, ''))
+    .filter((line) => line !== '')
+    .join('; ');
+  return [{ line: failedLine(stderr), why }];
+}
+
+/** `ipset v7.17: `, `iptables-restore v1.8.9 (legacy): `. */
+const programName = /^[\w-]+ v[\d.]+(?: \(\w+\))?:\s*/;
+
 /** How a command failed, in one line: `could not be started: ENOENT`, `exit code 2: Chain 'X' does not exist`. */
 export function failureText(result: CommandResult): string {
   if (result.spawnError !== undefined) return `could not be started: ${result.spawnError}`;

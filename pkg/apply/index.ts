@@ -3,6 +3,7 @@ export { deleteFlows, listFlows, listUdpFlows } from './conntrack.ts';
 export type { Flow } from './conntrack-flow.ts';
 export type { DetectedTools } from './detect-backend.ts';
 export { detectBackend } from './detect-backend.ts';
+export type { RefusedElement } from './find-refused.ts';
 export type { ApplyReport } from './kernel-writer.ts';
 export { KernelWriter } from './kernel-writer.ts';
 export { readFilterCounters } from './read-filter-counters.ts';

@@ -69,7 +69,7 @@ export function destructions(plan: Plan): string[] {
   );
 }
 
-function destroyLine(name: string): string {
+export function destroyLine(name: string): string {
   return `destroy ${name}\n`;
 }
 
@@ -79,7 +79,7 @@ function sizesOf(plan: Plan): (set: string) => number {
 }
 
 /** Everything explicit: a default that differs between two ipset versions would make it another set. */
-function createLine(spec: SetSpec, members: number): string {
+export function createLine(spec: SetSpec, members: number): string {
   const family = spec.family === 'IPv4' ? 'inet' : 'inet6';
   return `create ${spec.name} ${spec.type} family ${family} hashsize ${hashSize(members)} maxelem ${spec.maxElements}\n`;
 }

@@ -1,10 +1,11 @@
 import PQueue from 'p-queue';
 import type { KernelSnapshot, Plan, TableName, TableSnapshot } from '../kernel/index.ts';
 import { type CommandRunner, WeirError } from '../runtime/index.ts';
+import { findRefused, type RefusedElement, type SetTypes } from './find-refused.ts';
+import type { RestoreContext } from './patient-run.ts';
 import { readChain, readFilter, readKernel } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { restorePieces } from './restore-pieces.ts';
-import type { RestoreContext } from './run-restore.ts';
 import { runRestore } from './run-restore.ts';
 
 /** What a write cost. */
@@ -52,6 +53,20 @@ export class KernelWriter {
     if (plan.family !== family)
       throw new WeirError('WEIR_BUG', `a plan for ${plan.family} came to the writer of ${family}`);
     return this.#inTurn(options, () => applyPlan(plan, this.#context, options.signal));
+  }
+
+  /**
+   * After `apply` failed with `error`: the members and rules of the plan that the kernel refuses for what they say, whatever else there
+   * is. They are tried where no packet comes by; nothing that is in force changes. Empty when it was not about them. `typeOf`: of
+   * which type a set of the plan is. Throws the signal's reason.
+   */
+  findRefused(
+    plan: Plan,
+    error: unknown,
+    typeOf: SetTypes,
+    options: QueueOptions = {},
+  ): Promise<readonly RefusedElement[]> {
+    return this.#inTurn(options, () => findRefused(plan, error, typeOf, this.#context, options.signal));
   }
 
   /** Reads these tables and all sets; throws a WeirError (WEIR_SAVE_FAILED, WEIR_NOT_PRIVILEGED …) or the signal's reason. */

@@ -2,6 +2,14 @@ export { BuiltinChains } from './builtin-chains.ts';
 export { checkJumps } from './check-jumps.ts';
 export type { Drift } from './jump-drift.ts';
 export type { Jump } from './jumps.ts';
+export {
+  type ChainElement,
+  describeElement,
+  type KernelElement,
+  type MemberElement,
+  type RuleElement,
+  type SetElement,
+} from './kernel-element.ts';
 export type { ChainName, SetName, TableName } from './names.ts';
 export { chainName, nameHash, setName } from './names.ts';
 export { normalizeRule } from './normalize-rule.ts';
@@ -23,3 +31,4 @@ export { RuleState } from './rule-state.ts';
 export type { SetCreation, SetReplacement, SetSpec, SetType } from './set.ts';
 export type { KernelSnapshot, SetSnapshot, TableSnapshot } from './snapshot.ts';
 export { isTemporarySet, temporarySet } from './temporary-set.ts';
+export { isTrialChain, trialChain, trialSet, trialTarget } from './trial-names.ts';
