@@ -117,7 +117,7 @@ export function readLoadBalancerIPs(reader: JsonReader, raw: Json): readonly str
 }
 
 /** A block no client is in: it stands for "nobody" where an empty list would mean "everybody". */
-const nobody = { IPv4: '0.0.0.0/32', IPv6: '::/128' } as const;
+export const nobody = { IPv4: '0.0.0.0/32', IPv6: '::/128' } as const;
 
 /**
  * Canonical source ranges. As in kube-proxy, a /0 of a family takes all ranges of that family off the list, which opens

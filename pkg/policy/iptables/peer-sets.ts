@@ -51,6 +51,11 @@ export class PeerSets {
     for (const sets of this.#byNamespace.values()) sets.delete(used.source);
   }
 
+  /** Where the members of a set that some chain looks into come from. */
+  sourceOf(set: SetName): PeerSource | undefined {
+    return this.#used.get(set)?.source;
+  }
+
   /** A pod of the index changed; `undefined`: it was not, or is not, one that counts. */
   podChanged(before: Pod | undefined, after: Pod | undefined): void {
     const pod = after ?? before;

@@ -68,6 +68,13 @@ export function groupNames(
   return { chain: chainName(`WEIR-${name}`), set: addressSet(family, name) };
 }
 
+/** Whether a set is one of those that hold addresses of pods because of who they are, and not because a rule names them. */
+export function isAddressSet(family: Family, set: SetName): boolean {
+  const isolated = /^(?:INGRESS|EGRESS)(?:-|$)/;
+  const start = familySet(family, '');
+  return set.startsWith(start) && (set === `${start}KNOWN` || isolated.test(set.slice(start.length)));
+}
+
 const contentSets = {
   PODS: 'hash:ip',
   NETS: 'hash:net',

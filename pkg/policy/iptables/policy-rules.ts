@@ -1,12 +1,13 @@
-import type { Namespace, NamespacedName, NetworkPolicy, Pod } from '../../api/index.ts';
+import type { Namespace, NamespacedName, NetworkPolicy, Origin, Pod } from '../../api/index.ts';
 import { namespacedName } from '../../api/index.ts';
-import type { ChainName, RuleState } from '../../kernel/index.ts';
+import type { ChainName, KernelElement, RuleState } from '../../kernel/index.ts';
 import { isPolicyPod, type Profile, profilesOf } from '../decide/index.ts';
 import { type ForwardOptions, forwardJump, forwardRules } from './forward-chain.ts';
 import { PeerSets } from './peer-sets.ts';
 import { addressesOf } from './peer-source.ts';
 import { namespaceOf, PodIndex } from './pod-index.ts';
 import { forwardChain, knownPodsSet, stages } from './policy-names.ts';
+import { policyOrigins } from './policy-origins.ts';
 import { type PolicyDeny, ProfileChains } from './profile-chains.ts';
 import { type IsolationProfile, ProfileDispatch } from './profile-dispatch.ts';
 
@@ -114,6 +115,16 @@ export class PolicyRules {
   /** Which policies each profile's chain comes from. Made when asked for. */
   policiesOfChain(): ReadonlyMap<ChainName, readonly NamespacedName[]> {
     return this.#chains.policiesOfChain();
+  }
+
+  /**
+   * Which fields of which objects a chain, a rule, a set or a member comes from; empty for what stands whatever policies there are. Made when
+   * asked for.
+   */
+  originsOf(element: KernelElement): readonly Origin[] {
+    const parts = this.#chains.parts();
+    const sourceOf = this.#peerSets.sourceOf.bind(this.#peerSets);
+    return policyOrigins(element, { family: this.#options.family, parts, sourceOf, pods: this.#pods });
   }
 
   #isLocal(pod: Pod | undefined): boolean {

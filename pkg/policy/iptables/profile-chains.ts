@@ -1,4 +1,4 @@
-import type { NamespacedName, NetworkPolicy, PolicyType } from '../../api/index.ts';
+import { type NamespacedName, type NetworkPolicy, namespacedName, type PolicyType } from '../../api/index.ts';
 import { type ChainName, printRule, type RuleState, type SetName } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
 import type { PeerSets } from './peer-sets.ts';
@@ -9,8 +9,17 @@ import type { IsolationProfile } from './profile-dispatch.ts';
 /** What happens to a packet that no policy allows: it vanishes, or its sender is told. */
 export type PolicyDeny = 'drop' | 'reject';
 
+/** What one policy says in a profile's chain. */
+export interface PolicyInChain {
+  readonly chain: ChainName;
+  readonly direction: PolicyType;
+  readonly policy: NamespacedName;
+  readonly fragment: PolicyFragment;
+}
+
 interface WrittenChain {
   readonly policies: readonly NamespacedName[];
+  readonly parts: readonly PolicyInChain[];
   readonly sets: readonly SetName[];
 }
 
@@ -53,7 +62,11 @@ export class ProfileChains {
     );
     for (const source of sources.values()) this.#peerSets.acquire(source);
     this.#releaseSets(chain);
-    this.#written.set(chain, { policies: profile.policies, sets: [...sources.keys()] });
+    const parts = policies.map(({ namespace, name }, index) => {
+      const fragment = fragments[index] ?? { rules: [], sets: [] };
+      return { chain, direction, policy: namespacedName(namespace, name), fragment };
+    });
+    this.#written.set(chain, { policies: profile.policies, parts, sets: [...sources.keys()] });
     const allowed = fragments.flatMap(({ rules }) => rules);
     this.#state.setChain('filter', chain, chainRules(this.#family, allowed, deny), stages.profile);
   }
@@ -68,6 +81,11 @@ export class ProfileChains {
   /** Which policies each chain comes from. */
   policiesOfChain(): ReadonlyMap<ChainName, readonly NamespacedName[]> {
     return new Map(Array.from(this.#written, ([chain, { policies }]) => [chain, policies]));
+  }
+
+  /** What each policy says in each chain. Made when asked for. */
+  parts(): readonly PolicyInChain[] {
+    return [...this.#written.values()].flatMap(({ parts }) => parts);
   }
 
   #releaseSets(chain: ChainName): void {

@@ -1,5 +1,5 @@
-import type { NamespacedName } from '../../api/index.ts';
-import type { RuleState } from '../../kernel/index.ts';
+import type { NamespacedName, Origin } from '../../api/index.ts';
+import type { KernelElement, RuleState } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
 import type { LocalDetector, NodePortAddresses, ServicePortDecision } from '../decide/index.ts';
 import { addressPrefixMatches, nodePortPrefixMatches } from './dispatch-keys.ts';
@@ -8,6 +8,7 @@ import { type FrontendConflict, Frontends } from './frontends.ts';
 import { type ServiceFragment, serviceFragment, stages } from './service-fragment.ts';
 import { serviceJumps } from './service-jumps.ts';
 import { chains, type ServiceSets, serviceSets, treeChain } from './service-names.ts';
+import { type OriginObjects, serviceOrigins } from './service-origins.ts';
 import {
   nodePortEntry,
   offClusterMasquerade,
@@ -114,6 +115,17 @@ export class ServiceRules {
       for (const port of ports) for (const chain of port.fragment.chains) owners.set(chain.name, port.id);
     }
     return owners;
+  }
+
+  /**
+   * Which fields of which objects a chain, a rule or a set member comes from; empty for what stands whatever Services there are. Made when asked
+   * for. `objectsOf`: what a Service was last set from; `undefined` when it is gone.
+   */
+  originsOf(
+    element: KernelElement,
+    objectsOf: (service: NamespacedName) => OriginObjects | undefined,
+  ): readonly Origin[] {
+    return serviceOrigins(element, this.#services, objectsOf, this.#sets);
   }
 
   #tree(name: string, matchesOf: DispatchTreeOptions['matchesOf']): DispatchTree {
