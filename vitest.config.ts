@@ -14,6 +14,9 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['pkg/**/*.test.ts', 'controllers/**/*.test.ts', 'test/unit/**/*.test.ts'],
+          // Against tests that hang; how fast the machine is must not matter.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
