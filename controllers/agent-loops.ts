@@ -13,6 +13,7 @@ import type { ProxyHealth } from './health/proxy-health.ts';
 import { AddressWatch } from './node/address-watch.ts';
 import { nodeDiagnostics } from './node/node-diagnostic.ts';
 import type { Readiness } from './node/readiness.ts';
+import { GuardDropCounter } from './policies/guard-drop-counter.ts';
 import { PolicyController } from './policies/policy-controller.ts';
 import { PolicyDropCounter } from './policies/policy-drop-counter.ts';
 import { PolicyFollowUp } from './policies/policy-follow-up.ts';
@@ -44,6 +45,8 @@ export interface AgentLoopsOptions {
   readonly latency: ChangeLatency;
   readonly diagnostics: DiagnosticLog;
   readonly cniResults: () => readonly CniResult[];
+  /** Up to when, by the clock, the store is sure to have the pods that there are. */
+  readonly podsAsOf: () => number;
   readonly nodeAddresses: () => readonly string[];
   readonly readiness: Readiness;
 }
@@ -79,6 +82,8 @@ export class AgentLoops {
       config,
       states: statesOf(kernel.families, 'policies'),
       cniResults: options.cniResults,
+      clock,
+      podsAsOf: options.podsAsOf,
     });
     this.#conntrack = new ConntrackController({
       families,
@@ -108,7 +113,9 @@ export class AgentLoops {
       clock,
       log,
       diagnostics,
+      metrics: metrics.policy,
       nodeAddresses,
+      recheck: () => this.#loop.run(),
     });
     this.#conflicts = new ConflictEvents(events);
     this.#loop = this.#createLoop();
@@ -142,6 +149,11 @@ export class AgentLoops {
   retryServices(): void {
     const parts = this.#options.kernel.families.flatMap((family) => family.part('services') ?? []);
     this.#loop.recheck('Service rules may be written again', parts);
+  }
+
+  /** Whether the rules of the last sync drop what this address sends and gets, because no known pod owns it. */
+  isClosed(ip: string): boolean {
+    return this.#policies.isClosed(ip);
   }
 
   /** The first half of stopping: nothing new is begun. */
@@ -237,14 +249,23 @@ export class AgentLoops {
     const policies = this.#policies;
     const policiesOfChain = () => policies.policiesOfChain();
     const drops = new PolicyDropCounter({ clock, policiesOfChain, metrics: metrics.policy });
+    const guard = new GuardDropCounter({
+      families: kernel.families.map(({ family }) => family),
+      clock,
+      log,
+      metrics: metrics.policy,
+      unowned: () => policies.unownedAddresses(),
+      mayBeInForce: policies.isGuarded,
+    });
     const packets = new PacketCounter(metrics.packets);
     return new FilterCounters({
       clock,
       commands: kernel.lookCommands,
       tools: kernel.tools.families,
-      isWorthwhile: () => policiesOfChain().size > 0,
+      isWorthwhile: () => policiesOfChain().size > 0 || policies.isGuarded,
       onRead: (saved) => {
         drops.read(saved);
+        guard.read(saved);
         packets.read(saved);
       },
       onError: (error) => log.warn('the packets that rules met could not be counted', { error }),

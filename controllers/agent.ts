@@ -1,5 +1,4 @@
 import { networkInterfaces } from 'node:os';
-import type { Pod } from '../pkg/api/index.ts';
 import { createSysctl, type Sysctl, setUpBridges, sysctlNames } from '../pkg/apply/index.ts';
 import { Store } from '../pkg/cache/index.ts';
 import type { RunConfig } from '../pkg/config/index.ts';
@@ -49,6 +48,8 @@ export interface AgentOptions {
   readonly metrics: Metrics;
   readonly events: EventSink;
   readonly supervisor: Supervisor;
+  /** Up to when, by the clock, the source is sure to have told all pods that there are; always, unless given. */
+  readonly podsAsOf?: () => number;
 }
 
 /** How often to look whether another Weir has gone. */
@@ -135,7 +136,7 @@ export class Agent {
       wallClock: Date.now,
       families,
       metrics,
-      isClosed: (pod) => this.#isClosedUntilKnown(pod),
+      isClosed: (ip) => this.#loops?.isClosed(ip) === true,
     });
     // Pods of the first state are not new.
     for (const pod of this.#store.list('Pod')) this.#latency.changed(pod);
@@ -154,16 +155,10 @@ export class Agent {
       latency: this.#latency,
       diagnostics: this.#diagnostics,
       cniResults: () => this.#cni?.results() ?? [],
+      podsAsOf: this.#options.podsAsOf ?? (() => clock.now()),
       nodeAddresses: createInterfaceAddresses(clock),
       readiness: this.#createReadiness(families),
     });
-  }
-
-  /** The guard of unknown addresses dropped what this pod sent until now. */
-  #isClosedUntilKnown({ nodeName, hostNetwork }: Pod): boolean {
-    const { config } = this.#options;
-    if (hostNetwork || nodeName !== config.nodeName || config.policyClosedStart === 'off') return false;
-    return this.#store.list('NetworkPolicy').length > 0;
   }
 
   #createReadiness(families: readonly ('IPv4' | 'IPv6')[]): Readiness {

@@ -17,6 +17,7 @@ import { diagnosticLine } from '../diagnostic-log.ts';
 import { interfaceAddresses } from '../node/interface-addresses.ts';
 import { nodeDiagnostics } from '../node/node-diagnostic.ts';
 import { PolicyController } from '../policies/policy-controller.ts';
+import { mismatchDiagnostic } from '../policies/range-mismatch-log.ts';
 import { ServiceController } from '../services/service-controller.ts';
 import { type Part, partOwnership, parts } from '../sync/part-ownership.ts';
 import { storeHandler } from '../sync/store-handler.ts';
@@ -93,6 +94,7 @@ export async function plan(command: PlanCommand): Promise<number> {
     ...nodeDiagnostics(store, config.nodeName),
     ...services.conflictDiagnostics(),
     ...policies.hints(),
+    ...policies.rangeMismatches().map((mismatch) => mismatchDiagnostic(config.nodeName, mismatch)),
   ]);
   const owners = services.chainOwners();
   const plans = families.map((family): ExplainedPlan => {

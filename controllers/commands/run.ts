@@ -13,6 +13,7 @@ import { Agent } from '../agent.ts';
 import { EventRecorder } from '../events/event-recorder.ts';
 import { watchConfig } from '../node/config-watch.ts';
 import { setOomScore } from '../node/oom-score.ts';
+import { PodsAsOf } from '../policies/pods-as-of.ts';
 import { commandErrorLine } from '../program.ts';
 import { configHost } from './config-host.ts';
 import { initNode } from './init-node.ts';
@@ -50,13 +51,14 @@ export async function run({ flags, env, version, stopRequested, uncaught }: RunC
   if (config.initOnly) return initNode(config, log);
   await setOomScore(config.oomScoreAdj, log);
   const metrics = createMetrics({ version, wallClock: Date.now });
+  const podsAsOf = new PodsAsOf(systemClock);
   const { source, client } = await openSource({
     config,
     env,
     version,
     log,
     onCall: metrics.apiCalled,
-    observer: metrics.watch,
+    observer: podsAsOf.observer(metrics.watch),
   });
   const events = client && new EventRecorder({ client, nodeName: config.nodeName, clock: systemClock, log });
   const supervisor = new Supervisor();
@@ -72,6 +74,7 @@ export async function run({ flags, env, version, stopRequested, uncaught }: RunC
     metrics,
     events: events ?? { event: () => undefined },
     supervisor,
+    ...(client === undefined ? {} : { podsAsOf: () => podsAsOf.now() }),
   });
   const stop = new AbortController();
   if (config.configFile !== undefined) {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type NamespacedName, namespacedName, type Pod } from '../../pkg/api/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
 import type { CniResult } from '../../pkg/source/index.ts';
+import { FakeClock } from '../../test/support/fake-clock.ts';
 import { KnownPods } from './known-pods.ts';
 
 interface PodWords {
@@ -40,6 +41,9 @@ function pod(name: string, words: PodWords = {}): Pod {
   };
 }
 
+/** What a node's clock shows at first; results of second 1 to 20 were written in the 20 seconds before. */
+const startSecond = 1000;
+
 /** A result of the CNI cache, written at `second`. */
 function result(name: string, second: number, ips: readonly string[], uid = `${name}-uid`): CniResult {
   return {
@@ -48,7 +52,7 @@ function result(name: string, second: number, ips: readonly string[], uid = `${n
     uid,
     containerId: `${name}-${second}`,
     addresses: ips,
-    addedNs: BigInt(second) * 1_000_000_000n,
+    addedNs: BigInt(startSecond - 20 + second) * 1_000_000_000n,
   };
 }
 
@@ -59,13 +63,28 @@ function nameOf({ name }: { readonly name: string }): NamespacedName {
 /** Both sides, and somebody who re-reads the pods of which he is told. */
 class World {
   readonly store = new Store();
-  readonly known = new KnownPods({ store: this.store, nodeName: 'here' });
+  readonly clock = new FakeClock();
+  /** When the API was last heard; `undefined`: it always is. */
+  asOf: number | undefined;
+  readonly known = new KnownPods({
+    store: this.store,
+    nodeName: 'here',
+    clock: this.clock,
+    wallClock: () => startSecond * 1000 + this.clock.now(),
+    podsAsOf: () => this.asOf ?? this.clock.now(),
+  });
   readonly seen = new Map<NamespacedName, Pod>();
   #results: readonly CniResult[] = [];
 
   constructor(pods: readonly Pod[] = [], results: readonly CniResult[] = []) {
     for (const one of pods) this.store.upsert(one);
     this.say(results);
+  }
+
+  /** Lets time pass. */
+  async wait(seconds: number): Promise<void> {
+    await this.clock.advance(seconds * 1000);
+    this.say();
   }
 
   /** The names that changed. */
@@ -261,28 +280,10 @@ describe('a pod of the API with addresses', () => {
       expected: { old: Y },
     },
     {
-      fact: 'keeps one on another node where the result may be a forgotten one',
-      pods: [pod('far', { ips: [X], node: 'there' })],
-      results: [result('gone', 1, [X])],
-      expected: { far: X },
-    },
-    {
       fact: 'loses one on another node to a pod that the API knows here',
       pods: [pod('far', { ips: [X], node: 'there' }), pod('new')],
       results: [result('new', 1, [X])],
       expected: { new: X },
-    },
-    {
-      fact: 'keeps one on another node where the API contradicts the result',
-      pods: [pod('far', { ips: [X], node: 'there' }), pod('moved', { ips: [Y] })],
-      results: [result('moved', 1, [X])],
-      expected: { far: X, moved: Y },
-    },
-    {
-      fact: 'keeps one on another node where the pod of the result has completed',
-      pods: [pod('far', { ips: [X], node: 'there' }), pod('done', { phase: 'Succeeded' })],
-      results: [result('done', 1, [X])],
-      expected: { far: X },
     },
     {
       fact: "keeps the node's on the network of the node",
@@ -299,6 +300,198 @@ describe('a pod of the API with addresses', () => {
     const world = new World([stored, old], [result('new', 1, [Y])]);
     expect(world.known.get(nameOf(stored))).toEqual({ ...stored, addresses: [{ family: 'IPv4', ip: Y }] });
     expect(world.known.get(nameOf(old))).toBe(old);
+  });
+});
+
+describe('a result that the API does not confirm', () => {
+  const live = pod('live', { ips: [X] });
+  const far = pod('far', { ips: [X], node: 'there' });
+  const stale = result('stranger', 5, [X]);
+  const gone = -11;
+
+  it.each<Case & { readonly later: Case['expected'] }>([
+    {
+      fact: 'takes an address from the pod that the API lists with it, for half a minute',
+      pods: [live],
+      results: [stale],
+      expected: {},
+      later: { live: X },
+    },
+    {
+      fact: 'does so to a pod on another node',
+      pods: [far],
+      results: [stale],
+      expected: {},
+      later: { far: X },
+    },
+    {
+      fact: 'does not where the own result of that pod is there, though it is older',
+      pods: [live],
+      results: [result('live', 1, [X]), stale],
+      expected: { live: X },
+      later: { live: X },
+    },
+    {
+      fact: 'does not to a pod that ends but still has its result',
+      pods: [pod('live', { ips: [X], terminating: true })],
+      results: [result('live', 1, [X]), stale],
+      expected: { live: X },
+      later: { live: X },
+    },
+    {
+      fact: 'does so where the own result has another address by now',
+      pods: [live],
+      results: [result('live', 1, [Y]), stale],
+      expected: { live: Y },
+      later: { live: X },
+    },
+    {
+      fact: 'does so where it is of a later pod of the same name',
+      pods: [live],
+      results: [result('live', 5, [X], 'next')],
+      expected: {},
+      later: { live: X },
+    },
+    {
+      fact: 'is ignored at once when the file is older than that',
+      pods: [live, pod('six', { ips: [X6], node: 'there' })],
+      results: [result('stranger', gone, [X, X6])],
+      expected: { live: X, six: X6 },
+      later: { live: X, six: X6 },
+    },
+    {
+      fact: 'counts from when it was first seen when its time is in the future',
+      pods: [live],
+      results: [result('stranger', 4000, [X])],
+      expected: {},
+      later: { live: X },
+    },
+    {
+      fact: 'takes nothing from a witness when its time is in the future',
+      pods: [live],
+      results: [result('live', 1, [X]), result('stranger', 4000, [X])],
+      expected: { live: X },
+      later: { live: X },
+    },
+    {
+      fact: 'is no better when its pod is listed with another address',
+      pods: [live, pod('moved', { ips: [Y] })],
+      results: [result('moved', 5, [X])],
+      expected: { moved: Y },
+      later: { live: X, moved: Y },
+    },
+    {
+      fact: 'is ignored when its pod has completed or is on the network of the node',
+      pods: [
+        live,
+        pod('done', { phase: 'Failed' }),
+        pod('six', { ips: [X6] }),
+        pod('agent', { hostNetwork: true }),
+      ],
+      results: [result('done', 5, [X]), result('agent', 5, [X6])],
+      expected: { live: X, six: X6 },
+      later: { live: X, six: X6 },
+    },
+    {
+      fact: 'keeps a new pod from an address that it got before',
+      pods: [pod('new')],
+      results: [result('new', 1, [X]), stale],
+      expected: {},
+      later: { new: X },
+    },
+    {
+      fact: 'is behind one that the API confirms, whatever their order',
+      pods: [live, pod('new')],
+      results: [result('live', 1, [X]), result('new', 3, [X]), stale],
+      expected: {},
+      later: { new: X },
+    },
+  ])('$fact', async ({ pods, results, expected, later }) => {
+    const world = new World(pods, results);
+    expect(world.addresses()).toEqual(expected);
+    await world.wait(30);
+    expect(world.addresses()).toEqual(later);
+    expect(world.known.recheckInMs()).toBeUndefined();
+  });
+
+  it('has its half a minute, and asks for another look then', async () => {
+    const world = new World([live], [stale]);
+    expect(world.known.recheckInMs()).toBe(15_000);
+    await world.wait(14);
+    expect(world.addresses()).toEqual({});
+    expect(world.known.recheckInMs()).toBe(1000);
+    await world.wait(1);
+    expect(world.addresses()).toEqual({ live: X });
+    expect(world.known.recheckInMs()).toBeUndefined();
+  });
+
+  it('outranks an API that has not been heard since', async () => {
+    const world = new World([live], [stale]);
+    world.asOf = 0;
+    await world.wait(3600);
+    expect(world.addresses()).toEqual({});
+    expect(world.known.recheckInMs()).toBe(5000);
+    world.asOf = 14_000;
+    world.say();
+    expect(world.addresses()).toEqual({});
+    world.asOf = 15_000;
+    world.say();
+    expect(world.addresses()).toEqual({ live: X });
+  });
+
+  it('has its time from the file on, whatever else is written', async () => {
+    const world = new World([live], [stale]);
+    await world.wait(10);
+    // The runtime touched the file, and it was read again.
+    world.say([{ ...stale }, result('other', 21, [Y])]);
+    await world.wait(5);
+    expect(world.addresses()).toEqual({ live: X });
+    world.say([result('stranger', 35, [X])]);
+    expect(world.addresses()).toEqual({});
+  });
+
+  it('is named when it is ignored, for as long as it is', async () => {
+    const world = new World([live, far], [result('live', 1, [X]), stale]);
+    expect(world.known.ignored()).toEqual([]);
+    await world.wait(15);
+    const ignored = { ip: X, pod: 'shop/stranger', containerId: 'stranger-5' };
+    expect(world.known.ignored()).toEqual([{ ...ignored, owner: 'shop/live' }]);
+    world.say([stale]);
+    expect(world.known.ignored()).toEqual([
+      { ...ignored, owner: 'shop/far' },
+      { ...ignored, owner: 'shop/live' },
+    ]);
+    world.say([]);
+    expect(world.known.ignored()).toEqual([]);
+  });
+});
+
+describe('addresses that the runtime gave to pods', () => {
+  const unowned = ({ known }: World): readonly string[] =>
+    known.unowned().map(({ ip, pod }) => `${pod} ${ip}`);
+
+  it('are unowned until the API knows the pod', () => {
+    const world = new World([], [result('new', 1, [X, X6]), result('other', 2, [Y])]);
+    expect(unowned(world)).toEqual([`shop/new ${X}`, `shop/new ${X6}`, `shop/other ${Y}`]);
+    world.upsert(pod('new'));
+    expect(unowned(world)).toEqual([`shop/other ${Y}`]);
+    world.say([result('new', 1, [X, X6])]);
+    expect(unowned(world)).toEqual([]);
+  });
+
+  it('are owned by whichever pod has them, here or elsewhere, and by none that has completed', () => {
+    const old = [result('x', -11, [X]), result('y', -11, [Y])];
+    const world = new World([pod('here', { ips: [X] }), pod('far', { ips: [Y], node: 'there' })], old);
+    expect(unowned(world)).toEqual([]);
+    world.upsert(pod('here', { ips: [X], phase: 'Succeeded' }), pod('far', { ips: [Y], hostNetwork: true }));
+    expect(unowned(world)).toEqual([`shop/x ${X}`, `shop/y ${Y}`]);
+  });
+
+  it('are unowned while a result may be that of a later pod', async () => {
+    const world = new World([pod('old', { ips: [X] })], [result('new', 5, [X])]);
+    expect(unowned(world)).toEqual([`shop/new ${X}`]);
+    await world.wait(15);
+    expect(unowned(world)).toEqual([]);
   });
 });
 
@@ -326,7 +519,8 @@ describe('changes', () => {
   });
 
   it('of a pod here are told of the pod elsewhere that loses its address to it', () => {
-    const world = new World([pod('far', { ips: [X], node: 'there' })], [result('new', 1, [X])]);
+    const world = new World([pod('far', { ips: [X], node: 'there' })], [result('new', -11, [X])]);
+    expect(world.addresses()).toEqual({ far: X });
     expect(world.upsert(pod('new'))).toEqual(['far', 'new']);
     expect(world.remove('new')).toEqual(['far', 'new']);
   });
@@ -387,7 +581,8 @@ const anyResults = fc.uniqueArray(
   fc
     .record({
       name: fc.constantFrom(...names, 'stranger'),
-      second: fc.nat(9),
+      // Some too old to count without the API, some from the future.
+      second: fc.integer({ min: -13, max: 22 }),
       ips: ips.filter((some) => some.length > 0),
       uid,
     })
@@ -403,10 +598,14 @@ const anyEvent = fc.oneof(
 );
 
 describe('any events', () => {
-  it('end as the last words of both sides say, in whatever order those come', () => {
+  it('end as the last words of both sides say, in whatever order those come', async () => {
     const lastWords = fc.uniqueArray(anyPod, { selector: ({ name }) => name });
-    fc.assert(
-      fc.property(fc.array(anyEvent), lastWords, anyResults, fc.nat(3), (events, pods, results, when) => {
+    const property = fc.asyncProperty(
+      fc.array(anyEvent),
+      lastWords,
+      anyResults,
+      fc.nat(3),
+      async (events, pods, results, when) => {
         const world = new World();
         for (const event of events) event(world);
         const last = [
@@ -417,41 +616,39 @@ describe('any events', () => {
         ];
         for (const word of last.toSpliced(when, 0, () => world.say(results))) word();
         const fresh = new World(pods, results);
-        expect(world.seen).toEqual(fresh.seen);
-        for (const name of names) {
-          expect(world.known.get(nameOf({ name }))).toEqual(world.seen.get(nameOf({ name })));
+        for (const seconds of [0, 5, 30]) {
+          await world.wait(seconds);
+          await fresh.wait(seconds);
+          expect(world.seen).toEqual(fresh.seen);
+          expect(world.known.unowned()).toEqual(fresh.known.unowned());
+          expect(world.known.ignored()).toEqual(fresh.known.ignored());
+          for (const name of names) {
+            expect(world.known.get(nameOf({ name }))).toEqual(world.seen.get(nameOf({ name })));
+          }
         }
-      }),
-      { numRuns: 1000 },
+        expect(world.known.recheckInMs()).toBeUndefined();
+      },
     );
+    await fc.assert(property, { numRuns: 1000 });
   });
 
-  it('leave an address that the runtime gave to a pod here with no other pod here', () => {
+  it('leave an address that the runtime gave to a pod with no other, but for two witnesses against one', () => {
     fc.assert(
       fc.property(fc.array(anyEvent), anyResults, (events, results) => {
         const world = new World();
         for (const event of events) event(world);
         world.say(results);
         for (const ip of [X, Y, X6]) {
-          const owner = results
-            .filter(({ addresses }) => addresses.includes(ip))
-            .reduce<CniResult | undefined>(
-              (a, b) =>
-                a === undefined ||
-                b.addedNs > a.addedNs ||
-                (b.addedNs === a.addedNs && b.containerId > a.containerId)
-                  ? b
-                  : a,
-              undefined,
-            );
+          const counting = results.filter((one) => one.addresses.includes(ip) && counts(world, one, ip));
+          const owner = counting.toSorted(newestFirst)[0];
           if (owner === undefined) continue;
+          const isConfirmed = apiSays(world, owner, ip) === 'yes';
           const others = [...world.seen.values()].filter(
-            ({ name, nodeName, hostNetwork, phase, addresses }) =>
-              nodeName === 'here' &&
-              !hostNetwork &&
-              phase !== 'Succeeded' &&
-              name !== owner.name &&
-              addresses.some((one) => one.ip === ip),
+            (one) =>
+              isOfNetwork(one) &&
+              one.name !== owner.name &&
+              one.addresses.some((address) => address.ip === ip) &&
+              (isConfirmed || !isWitness(world, results, one, ip)),
           );
           expect(others).toEqual([]);
         }
@@ -460,3 +657,44 @@ describe('any events', () => {
     );
   });
 });
+
+function isOfNetwork({ hostNetwork, phase }: Pod): boolean {
+  return !hostNetwork && phase !== 'Succeeded';
+}
+
+function newestFirst(a: CniResult, b: CniResult): number {
+  if (a.addedNs !== b.addedNs) return a.addedNs > b.addedNs ? -1 : 1;
+  return a.containerId > b.containerId ? -1 : 1;
+}
+
+function isResultOf(one: CniResult, known: Pod | undefined): known is Pod {
+  if (known === undefined || known.name !== one.name) return false;
+  return one.uid === '' || known.uid === '' ? known.nodeName === 'here' : one.uid === known.uid;
+}
+
+function apiSays({ store }: World, one: CniResult, ip: string): 'yes' | 'no' | 'nothing' {
+  const known = store.get('Pod', 'shop', one.name);
+  if (!isResultOf(one, known)) return 'nothing';
+  if (!isOfNetwork(known)) return 'no';
+  const family = ip.includes(':') ? 'IPv6' : 'IPv4';
+  const listed = known.addresses.find((address) => address.family === family);
+  return listed === undefined || listed.ip === ip ? 'yes' : 'nothing';
+}
+
+function counts(world: World, one: CniResult, ip: string): boolean {
+  const said = apiSays(world, one, ip);
+  const isFresh = one.addedNs > BigInt(startSecond - 30) * 1_000_000_000n;
+  return said === 'yes' || (said === 'nothing' && isFresh);
+}
+
+/** Listed with the address by the API as well as by the newest result of its name. */
+function isWitness({ store }: World, results: readonly CniResult[], { name }: Pod, ip: string): boolean {
+  const known = store.get('Pod', 'shop', name);
+  const own = results.find((one) => one.name === name);
+  return (
+    own !== undefined &&
+    isResultOf(own, known) &&
+    own.addresses.includes(ip) &&
+    known.addresses.some((address) => address.ip === ip)
+  );
+}

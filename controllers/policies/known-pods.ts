@@ -1,27 +1,50 @@
-import {
-  equalObjects,
-  type NamespacedName,
-  namespacedName,
-  type Pod,
-  type PodAddress,
-} from '../../pkg/api/index.ts';
+import { equalObjects, type NamespacedName, type Pod, type PodAddress } from '../../pkg/api/index.ts';
 import type { Store } from '../../pkg/cache/index.ts';
-import { canonicalAddress, familyOf } from '../../pkg/net/index.ts';
+import { familyOf } from '../../pkg/net/index.ts';
+import { isPolicyPod } from '../../pkg/policy/decide/index.ts';
+import type { Clock } from '../../pkg/runtime/index.ts';
 import type { CniResult } from '../../pkg/source/index.ts';
+import { AddressClaims, type Claim, isNewer } from './address-claims.ts';
+import { NamesByAddress } from './names-by-address.ts';
 
 export interface KnownPodsOptions {
   readonly store: Store;
   /** The node whose container runtime writes the CNI results. */
   readonly nodeName: string;
+  readonly clock: Pick<Clock, 'now'>;
+  /** Milliseconds since 1970, as the file system of the results counts them. */
+  readonly wallClock: () => number;
+  /** Up to when, by `clock`, the store is sure to have the pods that the API has. */
+  readonly podsAsOf: () => number;
 }
 
-/** What the runtime noted when it last gave the pod of this name a network. */
-interface Claim {
+/** An address that the runtime gave to a pod, while no pod that the API knows owns it. */
+export interface UnownedAddress {
+  readonly ip: string;
+  /** The pod of the result. */
   readonly pod: NamespacedName;
-  readonly result: CniResult;
-  /** At most one a family, as the kubelet reports them. */
-  readonly addresses: readonly PodAddress[];
 }
+
+/** A result that says otherwise than the API, and in vain. */
+export interface IgnoredResult extends UnownedAddress {
+  /** Who keeps the address. */
+  readonly owner: NamespacedName;
+  readonly containerId: string;
+}
+
+/**
+ * What the API says of a result: that its pod is there and has its address or none yet; nothing of the kind, so far or for good; that
+ * the pod can have no address.
+ */
+type Standing = 'confirmed' | 'unconfirmed' | 'overdue' | 'void';
+
+/**
+ * So much later the API knows every pod that the runtime started: the kubelet itself heard of the pod from the API, and reports
+ * another address within seconds.
+ */
+const confirmedWithinMs = 30_000;
+/** How soon to look again for the word of an API that is late. */
+const lateMs = 5000;
 
 /**
  * The pods as policies see them: what the API says, with addresses from the CNI result cache, which knows them a second or
@@ -29,29 +52,39 @@ interface Claim {
  *
  * - It gives a pod of the API the addresses that the API does not show yet, when the names agree, and the uids where both
  *   have one.
- * - An address belongs to the newest result that has it. Every other pod of this node that the API still lists with it has
- *   lost it: the runtime gives an address again only after it took it from its former pod. A pod of another node loses it
- *   only to a pod that the API knows as well, since a runtime sometimes forgets to remove a result.
- * - A result whose pod the API does not know gives nobody an address, so that it stays closed; its former owner has lost it.
+ * - It takes an address from a pod that the API still lists with it, of this node or another, when it was given to another pod since:
+ *   the runtime gives an address again only after it took it from its former pod.
+ * - A result whose pod the API does not know gives nobody an address, so that it stays closed.
  *
- * Without results for an address, the API is right, also when two pods are listed with it. What is effective depends on the
- * last word of both sides, never on the order in which the words came (NetworkPolicy enforcers have failed on that:
- * antrea#3467, weave#3177).
+ * Results can be stale: a runtime sometimes forgets to remove one, and the clock of its time may have been wrong. So a result counts
+ * only if the API confirms it (it knows the pod, listed with that address or with none of the family) or may yet do so:
+ *
+ * - It is ignored when the API knows better: the pod has completed, or is on the network of the node.
+ * - It is ignored when the API has not confirmed it within half a minute after the file was written (or, if that is said to
+ *   be in the future, was first seen). Time in which the API is not heard does not count, so that an address that is used again
+ *   during an outage is never open to its former pod.
+ * - Until then it outranks the API, except for a pod of this node whose own result, the newest of its name, has the address that the
+ *   API lists it with, too: two witnesses against one. Such a pod loses its address only to a newer result that the API confirms.
+ *
+ * Of results that count, the newest has the address. Without any, the API is right, also when two pods are listed with it. What is
+ * effective depends on the last word of both sides and its age, never on the order in which the words came (NetworkPolicy
+ * enforcers have failed on that: antrea#3467, weave#3177).
  */
 export class KnownPods {
-  readonly #store: Store;
-  readonly #nodeName: string;
+  readonly #options: KnownPodsOptions;
   readonly #pods = new Map<NamespacedName, Pod>();
   readonly #effective = new Map<NamespacedName, Pod>();
-  readonly #claims = new Map<NamespacedName, Claim>();
+  readonly #claims: AddressClaims;
   /** Which pods the API lists with an address. */
   readonly #listedBy = new NamesByAddress();
-  readonly #claimedBy = new NamesByAddress();
-  #results: readonly CniResult[] = [];
+  /** Pods that lack an address because of a result that the API may yet confirm, with when it has had its time. */
+  readonly #waiting = new Map<NamespacedName, number>();
+  /** Of pods that keep an address against results. */
+  readonly #ignored = new Map<NamespacedName, readonly IgnoredResult[]>();
 
-  constructor({ store, nodeName }: KnownPodsOptions) {
-    this.#store = store;
-    this.#nodeName = nodeName;
+  constructor(options: KnownPodsOptions) {
+    this.#options = options;
+    this.#claims = new AddressClaims(options);
   }
 
   /**
@@ -59,8 +92,8 @@ export class KnownPods {
    * nothing. Returns the names of the pods that are effectively others than before, sorted.
    */
   update(dirtyPods: Iterable<NamespacedName>, results: readonly CniResult[]): ReadonlySet<NamespacedName> {
-    const affected = new Set<NamespacedName>();
-    if (results !== this.#results) this.#takeResults(results, affected);
+    const affected = new Set<NamespacedName>(this.#waiting.keys());
+    for (const claim of this.#claims.take(results)) this.#addConcerned(claim, affected);
     for (const name of dirtyPods) this.#takePod(name, affected);
     return new Set([...affected].filter((name) => this.#decide(name)).toSorted());
   }
@@ -70,10 +103,31 @@ export class KnownPods {
     return this.#effective.get(name);
   }
 
+  /** Addresses that the runtime gave to pods, and that no pod that counts has, as of the last update; sorted by pod. */
+  unowned(): readonly UnownedAddress[] {
+    return this.#claims
+      .all()
+      .flatMap(({ pod, addresses }) =>
+        addresses.filter(({ ip }) => !this.#isOwned(ip)).map(({ ip }) => ({ ip, pod })),
+      );
+  }
+
+  /** Results that take no address from the pod that the API lists with it, as of the last update; sorted by that pod. */
+  ignored(): readonly IgnoredResult[] {
+    return [...this.#ignored].toSorted(([a], [b]) => (a < b ? -1 : 1)).flatMap(([, ignored]) => ignored);
+  }
+
+  /** In how many milliseconds `update` may say something else though nothing changes; `undefined`: never. */
+  recheckInMs(): number | undefined {
+    if (this.#waiting.size === 0) return undefined;
+    const now = this.#options.clock.now();
+    return Math.min(...Array.from(this.#waiting.values(), (due) => (due > now ? due - now : lateMs)));
+  }
+
   #takePod(name: NamespacedName, affected: Set<NamespacedName>): void {
     const [namespace = '', podName = ''] = name.split('/');
     const before = this.#pods.get(name);
-    const after = this.#store.get('Pod', namespace, podName);
+    const after = this.#options.store.get('Pod', namespace, podName);
     if (before !== undefined) this.#listedBy.remove(name, before.addresses);
     if (after === undefined) this.#pods.delete(name);
     else {
@@ -82,44 +136,23 @@ export class KnownPods {
     }
     affected.add(name);
     // Whether other pods lose an address to this one depends on what the API says of this one.
-    this.#addConcerned(this.#claims.get(name), affected);
-  }
-
-  #takeResults(results: readonly CniResult[], affected: Set<NamespacedName>): void {
-    this.#results = results;
-    const byPod = new Map(results.map((result) => [namespacedName(result.namespace, result.name), result]));
-    for (const [name, claim] of this.#claims) {
-      if (byPod.get(name) !== claim.result) this.#replaceClaim(name, byPod.get(name), affected);
-    }
-    for (const [name, result] of byPod) {
-      if (!this.#claims.has(name)) this.#replaceClaim(name, result, affected);
-    }
-  }
-
-  #replaceClaim(name: NamespacedName, result: CniResult | undefined, affected: Set<NamespacedName>): void {
-    const before = this.#claims.get(name);
-    this.#addConcerned(before, affected);
-    if (before !== undefined) this.#claimedBy.remove(name, before.addresses);
-    this.#claims.delete(name);
-    if (result === undefined) return;
-    const claim = { pod: name, result, addresses: podAddresses(result) };
-    this.#claims.set(name, claim);
-    this.#claimedBy.add(name, claim.addresses);
-    this.#addConcerned(claim, affected);
+    const claim = this.#claims.get(name);
+    if (claim !== undefined) this.#addConcerned(claim, affected);
   }
 
   /** Those whose addresses can depend on a claim: its own pod, and all that have one of its addresses from either side. */
-  #addConcerned(claim: Claim | undefined, affected: Set<NamespacedName>): void {
-    if (claim === undefined) return;
+  #addConcerned(claim: Claim, affected: Set<NamespacedName>): void {
     affected.add(claim.pod);
     for (const { ip } of claim.addresses) {
       for (const name of this.#listedBy.of(ip)) affected.add(name);
-      for (const name of this.#claimedBy.of(ip)) affected.add(name);
+      for (const name of this.#claims.namesOf(ip)) affected.add(name);
     }
   }
 
   /** Whether the pod is another than before. */
   #decide(name: NamespacedName): boolean {
+    this.#waiting.delete(name);
+    this.#ignored.delete(name);
     const before = this.#effective.get(name);
     const pod = this.#pods.get(name);
     const after = pod && this.#correctAddresses(name, pod);
@@ -132,92 +165,74 @@ export class KnownPods {
     if (!isPodOfNetwork(pod)) return pod;
     const claim = this.#claims.get(name);
     const own = claim !== undefined && this.#isClaimOf(claim, pod) ? claim : undefined;
-    const kept = pod.addresses.filter(({ ip }) => !this.#hasLost(pod, own, ip));
-    const early = (own?.addresses ?? []).filter(
-      ({ ip, family }) => !kept.some((address) => address.family === family) && this.#owner(ip) === own,
-    );
+    const kept = pod.addresses.filter(({ ip }) => this.#keeps(name, own, ip));
+    const early = own === undefined ? [] : this.#early(own, kept);
     if (early.length === 0 && kept.length === pod.addresses.length) return pod;
     return { ...pod, addresses: [...kept, ...early] };
   }
 
-  #hasLost(pod: Pod, own: Claim | undefined, ip: string): boolean {
-    const owner = this.#owner(ip);
-    if (owner === undefined || owner === own) return false;
-    return pod.nodeName === this.#nodeName || this.#isConfirmed(owner, ip);
+  /** Whether a pod keeps an address that the API lists it with. */
+  #keeps(name: NamespacedName, own: Claim | undefined, ip: string): boolean {
+    const witness = own?.addresses.some((address) => address.ip === ip) === true ? own : undefined;
+    const rivals = this.#claims.of(ip).filter((claim) => claim !== own);
+    const winners = rivals.filter((claim) => {
+      const standing = this.#standing(claim, ip);
+      if (standing === 'unconfirmed') this.#waitFor(name, claim);
+      if (standing === 'confirmed') return witness === undefined || isNewer(claim, witness);
+      return standing === 'unconfirmed' && witness === undefined;
+    });
+    if (winners.length > 0) return false;
+    const ignored = rivals
+      .filter((claim) => this.#standing(claim, ip) === 'overdue')
+      .map(({ pod, result }) => ({ ip, pod, owner: name, containerId: result.containerId }));
+    if (ignored.length > 0) this.#ignored.set(name, [...(this.#ignored.get(name) ?? []), ...ignored]);
+    return true;
   }
 
-  /** The claim of the pod that was given the address last. */
-  #owner(ip: string): Claim | undefined {
-    let newest: Claim | undefined;
-    for (const name of this.#claimedBy.of(ip)) {
-      const claim = this.#claims.get(name);
-      if (claim !== undefined && (newest === undefined || isNewer(claim, newest))) newest = claim;
-    }
-    return newest;
+  /** What a pod has of its result alone: a family that it keeps no address of, unless another got the address later. */
+  #early(own: Claim, kept: readonly PodAddress[]): readonly PodAddress[] {
+    return own.addresses.filter(({ ip, family }) => {
+      if (kept.some((address) => address.family === family)) return false;
+      const later = this.#claims.of(ip).filter((claim) => claim !== own && isNewer(claim, own));
+      return later.every((claim) => {
+        const standing = this.#standing(claim, ip);
+        if (standing === 'unconfirmed') this.#waitFor(own.pod, claim);
+        return standing === 'overdue' || standing === 'void';
+      });
+    });
   }
 
-  /** Whether the API knows the claim's pod, and nothing it says contradicts the claim. */
-  #isConfirmed(claim: Claim, ip: string): boolean {
+  #standing(claim: Claim, ip: string): Standing {
     const pod = this.#pods.get(claim.pod);
-    if (pod === undefined || !isPodOfNetwork(pod) || !this.#isClaimOf(claim, pod)) return false;
-    const listed = pod.addresses.find(({ family }) => family === familyOf(ip));
-    return listed === undefined || listed.ip === ip;
+    if (pod !== undefined && this.#isClaimOf(claim, pod)) {
+      if (!isPodOfNetwork(pod)) return 'void';
+      const listed = pod.addresses.find(({ family }) => family === familyOf(ip));
+      if (listed === undefined || listed.ip === ip) return 'confirmed';
+    }
+    return this.#options.podsAsOf() >= claim.since + confirmedWithinMs ? 'overdue' : 'unconfirmed';
+  }
+
+  #waitFor(name: NamespacedName, claim: Claim): void {
+    const due = claim.since + confirmedWithinMs;
+    this.#waiting.set(name, Math.min(this.#waiting.get(name) ?? due, due));
   }
 
   /** Names are used again, so without two uids to compare it must at least be a pod of this node. */
   #isClaimOf({ result }: Claim, pod: Pod): boolean {
     if (result.uid !== '' && pod.uid !== '') return result.uid === pod.uid;
-    return pod.nodeName === this.#nodeName;
+    return pod.nodeName === this.#options.nodeName;
+  }
+
+  #isOwned(ip: string): boolean {
+    const candidates = [...this.#listedBy.of(ip), ...this.#claims.namesOf(ip)];
+    return candidates.some((name) => {
+      const pod = this.#effective.get(name);
+      return pod !== undefined && isPolicyPod(pod) && pod.addresses.some((address) => address.ip === ip);
+    });
   }
 }
 
 /** Whether it can have an address of its own now: a completed pod has given it back, which only the API knows. */
 function isPodOfNetwork(pod: Pod): boolean {
   return !pod.hostNetwork && pod.phase !== 'Succeeded' && pod.phase !== 'Failed';
-}
-
-/** Files of one tick of the file system's clock have the same time: some order, but always the same. */
-function isNewer({ result: a }: Claim, { result: b }: Claim): boolean {
-  return a.addedNs === b.addedNs ? a.containerId > b.containerId : a.addedNs > b.addedNs;
-}
-
-/** The first of each family, as the kubelet chooses; what is not an address of a pod is left out. */
-function podAddresses(result: CniResult): readonly PodAddress[] {
-  const addresses: PodAddress[] = [];
-  for (const text of result.addresses) {
-    const ip = canonicalAddress(text);
-    const family = ip === undefined ? undefined : familyOf(ip);
-    if (ip === undefined || family === undefined || isNodeLocal(ip)) continue;
-    if (!addresses.some((earlier) => earlier.family === family)) addresses.push({ family, ip });
-  }
-  return addresses;
-}
-
-/** Loopback, unspecified and link-local addresses, which many pods have at once. */
-function isNodeLocal(ip: string): boolean {
-  return /^(?:127\.|0\.|169\.254\.|fe[89ab].:|::1?$)/.test(ip);
-}
-
-class NamesByAddress {
-  readonly #names = new Map<string, Set<NamespacedName>>();
-
-  add(name: NamespacedName, addresses: readonly PodAddress[]): void {
-    for (const { ip } of addresses) {
-      const names = this.#names.get(ip);
-      if (names === undefined) this.#names.set(ip, new Set([name]));
-      else names.add(name);
-    }
-  }
-
-  remove(name: NamespacedName, addresses: readonly PodAddress[]): void {
-    for (const { ip } of addresses) {
-      const names = this.#names.get(ip);
-      names?.delete(name);
-      if (names?.size === 0) this.#names.delete(ip);
-    }
-  }
-
-  of(ip: string): Iterable<NamespacedName> {
-    return this.#names.get(ip) ?? [];
-  }
 }

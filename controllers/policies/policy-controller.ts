@@ -4,11 +4,11 @@ import type { RuleConfig } from '../../pkg/config/index.ts';
 import type { RuleState } from '../../pkg/kernel/index.ts';
 import { familyOf } from '../../pkg/net/index.ts';
 import { policyHints } from '../../pkg/policy/decide/index.ts';
-import { PolicyRules, type PolicyRulesOptions } from '../../pkg/policy/iptables/index.ts';
-
+import { PolicyRules, type PolicyRulesOptions, type RangeMismatch } from '../../pkg/policy/iptables/index.ts';
+import { type Clock, systemClock } from '../../pkg/runtime/index.ts';
 import type { CniResult } from '../../pkg/source/index.ts';
 import type { ChangedPods, ConnectionWorld } from './connection-cutter.ts';
-import { KnownPods } from './known-pods.ts';
+import { type IgnoredResult, KnownPods, type UnownedAddress } from './known-pods.ts';
 
 export interface PolicyControllerOptions {
   readonly store: Store;
@@ -17,6 +17,11 @@ export interface PolicyControllerOptions {
   readonly states: readonly RuleState[];
   /** What the container runtime says of new pods, earlier than the API; the same list while nothing changes. */
   readonly cniResults: () => readonly CniResult[];
+  readonly clock?: Pick<Clock, 'now'>;
+  /** Milliseconds since 1970; Date.now unless given. */
+  readonly wallClock?: () => number;
+  /** Up to when, by `clock`, the store is sure to have the pods that there are; always, unless given. */
+  readonly podsAsOf?: () => number;
 }
 
 /** How many objects were looked at. */
@@ -35,7 +40,9 @@ export class PolicyController {
 
   constructor(options: PolicyControllerOptions) {
     this.#options = options;
-    this.#known = new KnownPods({ store: options.store, nodeName: options.config.nodeName });
+    const { store, config, clock = systemClock, wallClock = Date.now } = options;
+    const { podsAsOf = () => clock.now() } = options;
+    this.#known = new KnownPods({ store, nodeName: config.nodeName, clock, wallClock, podsAsOf });
   }
 
   /** Takes in what changed. Returns how many objects were looked at. */
@@ -81,6 +88,36 @@ export class PolicyController {
   /** Which policies each profile's chain comes from. A profile's chain has the same name in both families. */
   policiesOfChain(): ReadonlyMap<string, readonly NamespacedName[]> {
     return new Map([...this.#rules.values()].flatMap((rules) => [...rules.policiesOfChain()]));
+  }
+
+  /** Families whose pods' addresses do not follow this node's ranges, as of the last `update`. */
+  rangeMismatches(): readonly RangeMismatch[] {
+    return [...this.#rules.values()].flatMap((rules) => rules.rangeMismatch() ?? []);
+  }
+
+  /** Addresses that the container runtime gave to pods that the API does not know, as of the last `update`. */
+  unownedAddresses(): readonly UnownedAddress[] {
+    return this.#known.unowned();
+  }
+
+  /** Results of the container runtime that count for nothing against what the API says, as of the last `update`. */
+  ignoredResults(): readonly IgnoredResult[] {
+    return this.#known.ignored();
+  }
+
+  /** In how many milliseconds `update` may change rules though nothing has changed; `undefined`: never. */
+  recheckInMs(): number | undefined {
+    return this.#known.recheckInMs();
+  }
+
+  /** Whether the rules of the last `update` drop what this address sends and gets, because no known pod owns it. */
+  isClosed(ip: string): boolean {
+    return [...this.#rules.values()].some((rules) => rules.isClosed(ip));
+  }
+
+  /** Whether addresses are closed because no known pod owns them. */
+  get isGuarded(): boolean {
+    return this.#options.config.policyClosedStart !== 'off' && this.hasPolicies;
   }
 
   /** Whether any policy exists. */
@@ -137,6 +174,8 @@ export class PolicyController {
     for (const name of changed.namespaces) rules.setNamespace(name, store.get('Namespace', '', name));
     for (const name of changed.pods) rules.setPod(name, this.#known.get(name));
     for (const name of changed.policies) rules.setPolicy(name, store.byName('NetworkPolicy', name));
+    const unowned = this.#known.unowned().map(({ ip }) => ip);
+    rules.setUnowned(unowned.filter((ip) => familyOf(ip) === state.family));
     rules.finish();
   }
 
@@ -148,7 +187,7 @@ export class PolicyController {
       nodeName: config.nodeName,
       deny: config.policyDeny,
       established: config.policyEstablished,
-      guard: config.policyClosedStart === 'off' || ranges.length === 0 ? undefined : { ranges },
+      guard: config.policyClosedStart === 'off' ? undefined : { ranges },
     };
   }
 }

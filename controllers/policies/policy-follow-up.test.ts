@@ -6,6 +6,7 @@ import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
 import { RuleState } from '../../pkg/kernel/index.ts';
 import type { CommandResult } from '../../pkg/runtime/index.ts';
+import type { CniResult } from '../../pkg/source/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeCommandRunner, fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
 import { namespace, pod, policy } from '../../test/support/policy-world.ts';
@@ -17,6 +18,7 @@ import { PolicyController } from './policy-controller.ts';
 import { PolicyFollowUp, type PolicyFollowUpOptions } from './policy-follow-up.ts';
 
 const ranges = ['10.1.0.0/24'];
+const epoch = 1_700_000_000_000;
 const closed = policy('shop/closed', { podSelector: {} });
 const flow =
   'tcp 6 86397 ESTABLISHED src=10.9.0.1 dst=10.1.0.1 sport=1000 dport=80 src=10.1.0.1 dst=10.9.0.1 sport=80 dport=1000 [ASSURED] mark=0 use=1\n';
@@ -31,6 +33,9 @@ describe('PolicyFollowUp', () => {
   let policies: PolicyController;
   let commands: FakeCommandRunner;
   let listing: Partial<CommandResult>;
+  let results: readonly CniResult[];
+  let mismatches: string[];
+  let rechecks: number;
 
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'weir-follow-up-'));
@@ -41,7 +46,17 @@ describe('PolicyFollowUp', () => {
     const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node-1' });
     if ('errors' in parsed) throw new Error(parsed.errors.join());
     const states = [new RuleState('IPv4', partOwnership('policies', 'IPv4'))];
-    policies = new PolicyController({ store, config: parsed.config, states, cniResults: () => [] });
+    results = [];
+    mismatches = [];
+    rechecks = 0;
+    policies = new PolicyController({
+      store,
+      config: parsed.config,
+      states,
+      cniResults: () => results,
+      clock,
+      wallClock: () => epoch + clock.now(),
+    });
     listing = { stdout: flow };
     const deleted = { stderr: '1 flow entries have been deleted.' };
     commands = fakeCommandRunner({ conntrack: ({ args }) => (args[0] === '-L' ? listing : deleted) });
@@ -60,7 +75,11 @@ describe('PolicyFollowUp', () => {
       clock,
       log,
       diagnostics: new DiagnosticLog(log),
+      metrics: { setRangeMismatch: (family, isMismatch) => void mismatches.push(`${family} ${isMismatch}`) },
       nodeAddresses: () => ['10.1.0.254'],
+      recheck: () => {
+        rechecks += 1;
+      },
       ...changes,
     });
   }
@@ -150,6 +169,73 @@ describe('PolicyFollowUp', () => {
     followUp.stop();
     await clock.advance(5000);
     expect(log.lines).toEqual([]);
+    expect(clock.sleeping).toBe(0);
+  });
+
+  describe('says of addresses that do not follow the ranges of the node', () => {
+    const far = pod('shop/far', ['10.1.0.200'], { nodeName: 'node-2' });
+    const away = pod('shop/away', ['10.9.0.5']);
+
+    it('once who has them, and once that it has recovered', async () => {
+      const followUp = create();
+      store.upsert(closed);
+      await sync(followUp);
+      expect(log.lines).toEqual([]);
+      store.upsert(far);
+      store.upsert(away);
+      await sync(followUp);
+      expect(log.lines).toEqual([
+        expect.stringMatching(
+          /^WARN IPv4 addresses of pods .*\(10\.1\.0\.0\/24\): pod shop\/far on node-2 has 10\.1\.0\.200 inside; pod shop\/away on node-1, this node, has 10\.9\.0\.5 outside\. --policy-closed-start /,
+        ),
+      ]);
+      store.upsert(pod('shop/another', ['10.1.0.201'], { nodeName: undefined }));
+      store.remove('Pod', 'shop', 'far');
+      await sync(followUp);
+      expect(log.lines).toHaveLength(1);
+      store.remove('Pod', 'shop', 'away');
+      store.remove('Pod', 'shop', 'another');
+      await sync(followUp);
+      expect(log.lines.slice(1)).toEqual([
+        expect.stringMatching(/^INFO recovered: IPv4 addresses of pods follow .*\(10\.1\.0\.0\/24\)/),
+      ]);
+      expect(mismatches).toEqual(['IPv4 false', 'IPv4 true', 'IPv4 true', 'IPv4 false']);
+    });
+
+    it('nothing while no policy closes anything', async () => {
+      const followUp = create();
+      store.upsert(far);
+      await sync(followUp);
+      store.upsert(closed);
+      await sync(followUp);
+      store.remove('NetworkPolicy', 'shop', 'closed');
+      await sync(followUp);
+      expect(log.lines).toEqual([expect.stringMatching(/^WARN IPv4 addresses of pods/)]);
+      expect(mismatches).toEqual(['IPv4 false', 'IPv4 true', 'IPv4 false']);
+    });
+  });
+
+  it('asks for another sync when a result has had its time, and names it once it counts for nothing', async () => {
+    const followUp = create();
+    const added = BigInt(epoch) * 1_000_000n;
+    const stranger = { namespace: 'shop', name: 'gone', uid: 'g', containerId: 'c0ffee', addedNs: added };
+    results = [{ ...stranger, addresses: ['10.1.0.1'] }];
+    await sync(followUp);
+    await sync(followUp);
+    await clock.advance(29_999);
+    expect(rechecks).toBe(0);
+    await clock.advance(1);
+    expect(rechecks).toBe(1);
+    expect(log.lines).toEqual([]);
+    await sync(followUp);
+    await sync(followUp);
+    expect(log.lines).toEqual([
+      expect.stringMatching(
+        /^WARN Pod shop\/gone: the CNI result of container c0ffee .*10\.1\.0\.1.*shop\/web/,
+      ),
+    ]);
+    await clock.advance(60_000);
+    expect(rechecks).toBe(1);
     expect(clock.sleeping).toBe(0);
   });
 });

@@ -1,10 +1,14 @@
+import type { Diagnostic } from '../../pkg/api/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
+import type { Metrics } from '../../pkg/metrics/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, type CommandRunner, errorLine, slept } from '../../pkg/runtime/index.ts';
 import type { DiagnosticLog } from '../diagnostic-log.ts';
 import { type BootState, keepBootState } from './boot-guard.ts';
 import { type ChangedPods, cutForbiddenConnections } from './connection-cutter.ts';
+import type { IgnoredResult } from './known-pods.ts';
 import type { PolicyController } from './policy-controller.ts';
+import { RangeMismatchLog } from './range-mismatch-log.ts';
 
 export interface PolicyFollowUpOptions {
   readonly policies: PolicyController;
@@ -16,34 +20,47 @@ export interface PolicyFollowUpOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly diagnostics: DiagnosticLog;
+  readonly metrics: Pick<Metrics['policy'], 'setRangeMismatch'>;
   readonly nodeAddresses: () => readonly string[];
+  /** Asks for another sync: time has passed that makes a difference. */
+  readonly recheck: () => void;
 }
 
 /** Hints look at everything, which may take a third of a second: they wait until nothing has changed for this long. */
 const hintPauseMs = 1000;
 
-/** What follows policy rules into the kernel: forbidden connections are cut, hints are told, and the boot guard's state is kept. */
+/**
+ * What follows policy rules into the kernel: forbidden connections are cut, hints and what is wrong with addresses are reported, and the boot
+ * guard's state is kept.
+ */
 export class PolicyFollowUp {
   readonly #options: PolicyFollowUpOptions;
   readonly #stop = new AbortController();
   /** Changed since connections were last cut; stays when that fails. */
   #changed: Set<string> | 'all' = new Set();
+  readonly #mismatches: RangeMismatchLog;
   #hintsAreDue = false;
+  #recheckIsDue = false;
   #lastChange = 0;
   #kept: string | undefined;
 
   constructor(options: PolicyFollowUpOptions) {
     this.#options = options;
+    this.#mismatches = new RangeMismatchLog(options);
   }
 
   /** After a sync that ended well. `ranges`: this node's pod ranges. */
   async synced(ranges: readonly string[]): Promise<void> {
-    const changed = this.#options.policies.takeChangedPods();
+    const { policies, diagnostics } = this.#options;
+    const changed = policies.takeChangedPods();
     const hasChanged = changed === 'all' || changed.size > 0;
     this.#changed = merge(this.#changed, changed);
     if (hasChanged) this.#lastChange = this.#options.clock.now();
     if (hasChanged && !this.#hintsAreDue) void this.#tellHints();
-    await this.#keepState({ policiesExist: this.#options.policies.hasPolicies, ranges: [...ranges] });
+    this.#mismatches.update(policies.rangeMismatches(), policies.isGuarded);
+    diagnostics.replace('CNI results', policies.ignoredResults().map(ignoredDiagnostic));
+    if (!this.#recheckIsDue) void this.#recheck();
+    await this.#keepState({ policiesExist: policies.hasPolicies, ranges: [...ranges] });
     await this.#cut();
   }
 
@@ -81,6 +98,16 @@ export class PolicyFollowUp {
     }
   }
 
+  async #recheck(): Promise<void> {
+    const { clock, policies, recheck } = this.#options;
+    const inMs = policies.recheckInMs();
+    if (inMs === undefined) return;
+    this.#recheckIsDue = true;
+    const isTime = await slept(clock, inMs, this.#stop.signal);
+    this.#recheckIsDue = false;
+    if (isTime) recheck();
+  }
+
   async #tellHints(): Promise<void> {
     const { clock, policies, diagnostics } = this.#options;
     this.#hintsAreDue = true;
@@ -90,6 +117,12 @@ export class PolicyFollowUp {
     this.#hintsAreDue = false;
     diagnostics.replace('hints about policies', policies.hints());
   }
+}
+
+function ignoredDiagnostic({ ip, pod, owner, containerId }: IgnoredResult): Diagnostic {
+  const [namespace = '', name = ''] = pod.split('/');
+  const message = `the CNI result of container ${containerId} says that it has ${ip}, the API that pod ${owner} has, and does not know of the other: the result is ignored; remove its file if the container is gone`;
+  return { severity: 'warning', kind: 'Pod', namespace, name, field: '', message };
 }
 
 function merge(a: Set<string> | 'all', b: ChangedPods): Set<string> | 'all' {

@@ -24,7 +24,7 @@ beforeEach(() => {
       sync: { eventApplied: tell('service'), programmed: tell('programmed') },
       policy: { enforced: tell('policy'), closedStart: tell('closed') },
     },
-    isClosed: (one) => one.nodeName === 'node-1',
+    isClosed: (ip) => /^10\.0\.0\.|^fd00::/.test(ip),
   });
 });
 

@@ -19,8 +19,8 @@ export interface ChangeLatencyOptions {
     readonly sync: Pick<Metrics['sync'], 'programmed' | 'eventApplied'>;
     readonly policy: Pick<Metrics['policy'], 'enforced' | 'closedStart'>;
   };
-  /** Whether the packets of this pod are dropped until the rules know it. None are, unless told. */
-  readonly isClosed?: (pod: Pod) => boolean;
+  /** Whether the packets of this address are dropped until the rules know its pod. None are, unless told. */
+  readonly isClosed?: (ip: string) => boolean;
 }
 
 /** What waits for the rules of one family. Times of arrival are monotonic, by the object that changed first then. */
@@ -129,12 +129,11 @@ export class ChangeLatency {
     if (isClosed === undefined || pod.addresses.length === 0) return;
     const name = namespacedName(pod.namespace, pod.name);
     if (this.#addressed.has(name)) return;
-    const isNew = this.#startedAt !== undefined && isClosed(pod);
     this.#addressed.add(name);
-    if (!isNew) return;
-    for (const { family } of pod.addresses) {
+    if (this.#startedAt === undefined) return;
+    for (const { family, ip } of pod.addresses) {
       const waiting = this.#arriving.get(family);
-      if (waiting !== undefined) keepFirst(waiting.closedPods, name, clock.now());
+      if (waiting !== undefined && isClosed(ip)) keepFirst(waiting.closedPods, name, clock.now());
     }
   }
 }

@@ -18,13 +18,25 @@ export interface ProfileInfo extends PolicyProfile {
   readonly policies: string;
 }
 
+/** Packets from (egress) or to (ingress) addresses that no known pod owns. */
+export interface GuardDropTotal {
+  readonly family: Family;
+  readonly direction: 'ingress' | 'egress';
+  /** Since this process began; never falls. */
+  readonly packets: number;
+}
+
 export interface PolicyMetrics {
   /** This node has rules of the family: its counters begin with a zero. */
   startFamily(family: Family): void;
   /** From the arrival of an event about a policy, a pod or a namespace to the rules. */
   enforced(family: Family, seconds: number): void;
-  /** How long the packets of a new pod on this node were dropped because nobody knew it yet. */
+  /** How long this node dropped the packets of a new pod because nobody knew it yet. */
   closedStart(family: Family, seconds: number): void;
+  /** All so far. */
+  setGuardDrops(drops: readonly GuardDropTotal[]): void;
+  /** Whether addresses of pods do not follow this node's pod ranges, so that the ranges can not be closed. */
+  setRangeMismatch(family: Family, isMismatch: boolean): void;
   /** All profiles; those not named any more are forgotten. */
   setDrops(drops: readonly ProfileDrops[]): void;
   /** The same. */
@@ -53,6 +65,18 @@ export function createPolicyMetrics(registry: Registry): PolicyMetrics {
     labelNames: ['direction', 'profile'],
     registers,
   });
+  const guardDropped = new Counter({
+    name: 'weir_closed_start_dropped_packets_total',
+    help: 'Packets from (egress) and to (ingress) addresses that were closed because no known pod owns them.',
+    labelNames: ['ip_family', 'direction'],
+    registers,
+  });
+  const mismatch = new Gauge({
+    name: 'weir_closed_start_range_mismatch',
+    help: "Whether addresses of pods do not follow this node's pod ranges, so that unknown addresses in them are not closed.",
+    labelNames: ['ip_family'],
+    registers,
+  });
   const info = new Gauge({
     name: 'weir_policy_profile_info',
     help: 'Always 1: which policies a profile is made of.',
@@ -63,9 +87,19 @@ export function createPolicyMetrics(registry: Registry): PolicyMetrics {
     startFamily: (ip_family) => {
       enforcement.zero({ ip_family });
       closedStart.zero({ ip_family });
+      mismatch.set({ ip_family }, 0);
+      for (const direction of ['ingress', 'egress']) guardDropped.inc({ ip_family, direction }, 0);
     },
     enforced: (family, seconds) => enforcement.observe({ ip_family: family }, seconds),
     closedStart: (family, seconds) => closedStart.observe({ ip_family: family }, seconds),
+    setGuardDrops: (drops) => {
+      for (const { family, direction, packets } of drops) {
+        const labels = { ip_family: family, direction };
+        guardDropped.remove(labels);
+        guardDropped.inc(labels, packets);
+      }
+    },
+    setRangeMismatch: (family, isMismatch) => mismatch.set({ ip_family: family }, isMismatch ? 1 : 0),
     setDrops: (drops) => {
       dropped.reset();
       for (const { direction, profile, packets } of drops) dropped.inc({ direction, profile }, packets);

@@ -2,12 +2,14 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { NetworkPolicy, PolicyPeer, PolicyRule, Protocol } from '../../pkg/api/index.ts';
 import { familyOf } from '../../pkg/net/index.ts';
-import { evaluate, isPolicyPod, type Packet, type PolicyWorld } from '../../pkg/policy/decide/index.ts';
+import type { Packet, PolicyWorld } from '../../pkg/policy/decide/index.ts';
 import type { Transport } from '../support/agent/protocol.ts';
+import { isAllowedHere } from '../support/allowed-here.ts';
 import { capabilities } from '../support/capabilities.ts';
+import { closedAddresses } from '../support/closed-addresses.ts';
 import { type Cell, createPolicyKernel, policyNode } from '../support/policy-kernel.ts';
 import { worldManifests } from '../support/policy-wire.ts';
-import { randomPolicyCase } from '../support/random-policy-world.ts';
+import { localNode, randomPlacedCase } from '../support/random-policy-world.ts';
 import { clientAddresses, lanCidrs, type MachineSpec } from '../support/world-layout.ts';
 
 const worldsOfEachBackend = 105;
@@ -37,7 +39,6 @@ const outsiders: readonly MachineSpec[] = clients.map((name, index) => ({
   name,
   addresses: clientAddresses({ name }, index),
 }));
-const podAddresses = new Set(machines.flatMap(({ addresses = [] }) => addresses));
 
 /** The outside of the random worlds, where the machines outside really are. */
 const realBlocks: Readonly<Record<string, string>> = {
@@ -49,7 +50,16 @@ const realBlocks: Readonly<Record<string, string>> = {
 const protocols: readonly Protocol[] = ['TCP', 'UDP', 'SCTP'];
 const portNumbers = [53, 80, 81, 443, 65_535];
 
-const randomWorld: fc.Arbitrary<PolicyWorld> = randomPolicyCase.map(({ world }) => worldHere(world));
+/** A world, and the ranges that the Node names. */
+interface PlacedWorld {
+  readonly world: PolicyWorld;
+  readonly ranges: readonly string[];
+}
+
+const randomWorld: fc.Arbitrary<PlacedWorld> = randomPlacedCase.map(({ world, ranges }) => ({
+  world: worldHere(world),
+  ranges,
+}));
 
 interface Path {
   readonly from: string;
@@ -91,11 +101,13 @@ describe.skipIf(!usable)('random worlds of policies', () => {
       try {
         const rulesBefore = await kernel.rules();
         // One Weir goes through all worlds, so each begins with what the one before left.
-        const property = fc.asyncProperty(randomWorld, fc.nat(paths.length - 1), async (world, start) => {
-          const cells = cellsOf(world, start);
+        const property = fc.asyncProperty(randomWorld, fc.nat(paths.length - 1), async (placed, start) => {
+          const { world, ranges } = placed;
+          const known = ranges.length === 0 ? kernel.defaultRanges : ranges;
+          const cells = cellsOf({ world, ranges: known }, start);
           expected.allowed += cells.filter((cell) => cell.isAllowed).length;
           expected.deniedByPolicies += cells.filter((cell) => cell.isDeniedByPolicies).length;
-          await kernel.become(worldManifests(world, policyNode));
+          await kernel.become(worldManifests(world, policyNode), ranges);
           const wrong = await kernel.wrongCells(cells);
           // Smaller worlds may fail for another reason than the one that was found.
           if (wrong.length > 0 && !told) process.stderr.write(`${backend}, found:\n${wrong.join('\n')}\n`);
@@ -121,11 +133,14 @@ describe.skipIf(!usable)('random worlds of policies', () => {
   );
 });
 
-/** The world with its pods on this node and its outside where the machines outside are. */
+/** The world with its local pods on this node, the others on others, and its outside where the machines outside are. */
 function worldHere({ policies, pods, namespaces }: PolicyWorld): PolicyWorld {
   return {
     policies: policies.map(policyHere),
-    pods: pods.map((pod) => ({ ...pod, nodeName: policyNode })),
+    pods: pods.map((pod) => ({
+      ...pod,
+      nodeName: pod.nodeName === localNode ? policyNode : (pod.nodeName ?? 'node-3'),
+    })),
     namespaces,
   };
 }
@@ -159,15 +174,12 @@ interface JudgedCell extends Cell {
   readonly isDeniedByPolicies: boolean;
 }
 
-/** Besides what policies deny, pods' addresses that no known pod owns are closed for as long as there are policies. */
-function cellsOf(world: PolicyWorld, start: number): readonly JudgedCell[] {
-  const known = new Set(
-    world.pods.filter(isPolicyPod).flatMap(({ addresses }) => addresses.map(({ ip }) => ip)),
-  );
-  const isClosed = (address: string): boolean => podAddresses.has(address) && !known.has(address);
+/** Besides what policies deny, addresses of the node's ranges that no known pod owns are closed, where addresses follow the ranges. */
+function cellsOf({ world, ranges }: PlacedWorld, start: number): readonly JudgedCell[] {
+  const isClosed = closedAddresses(world, { nodeName: policyNode, ranges, unowned: [] });
   return Array.from({ length: cellsOfEachWorld }, (_, index) => pathNumbered(start + index * stride)).map(
     ({ from, packet }) => {
-      const isDeniedByPolicies = !evaluate(world, packet).allowed;
+      const isDeniedByPolicies = !isAllowedHere(world, packet, policyNode);
       return {
         from,
         protocol: transportOf(packet.protocol),

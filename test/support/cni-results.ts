@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -32,6 +32,12 @@ export class CniResults {
   /** What the runtime notes when it has given a pod its network; one container for each pod. */
   add(words: CniResultWords): Promise<void> {
     return this.writeText(fileOf(words), cniResultText(words));
+  }
+
+  /** Makes the pod's result this much older, or younger than any that is yet to come. */
+  async age(pod: string, seconds: number): Promise<void> {
+    const time = Date.now() / 1000 - seconds;
+    await utimes(join(this.folder, 'results', fileOf({ pod })), time, time);
   }
 
   /** A file below `results`, whatever it holds. */

@@ -78,26 +78,38 @@ export class PolicyKernel {
   async start(): Promise<void> {
     for (const [protocol, port] of this.#spec.ports) this.#matrix.listen(protocol, port);
     await this.#matrix.ready();
-    await this.#save([]);
+    await this.#save([], []);
     const flags = [`--manifests=${this.#folder}`, `--node-name=${policyNode}`, '-v=1'];
     const weir = new WeirProcess(this.node.namespace, [
       'run',
       ...flags,
       `--iptables-backend=${this.#spec.backend}`,
       `--policy-deny=${this.#spec.deny}`,
-      `--local-pod-cidrs=${this.#podCidrs().join(',')}`,
+      `--local-pod-cidrs=${this.defaultRanges.join(',')}`,
     ]);
     this.#weir = weir;
     // The first sync has been told: the next one is about a change.
     await weir.waitForLine(/\bsynced \(/);
   }
 
-  /** The cluster has these objects from now on, besides the node; resolves when Weir has brought them into the kernel. */
-  async become(manifests: readonly Manifest[]): Promise<void> {
+  /** Ranges of the node's pods where its Node names none: exactly the addresses of pods, which only known ones may use. */
+  get defaultRanges(): readonly string[] {
+    return this.#spec.pods.flatMap(({ name }) =>
+      this.world
+        .pod(name)
+        .addresses.map((address) => `${address}/${familyOf(address) === 'IPv4' ? 32 : 128}`),
+    );
+  }
+
+  /**
+   * The cluster has these objects from now on, besides the node, whose Node names these ranges; resolves when Weir has brought them into
+   * the kernel.
+   */
+  async become(manifests: readonly Manifest[], podCIDRs: readonly string[] = []): Promise<void> {
     const weir = this.#weir;
     if (weir === undefined) throw new Error('not started');
     const from = weir.lines.length;
-    await this.#save(manifests);
+    await this.#save(manifests, podCIDRs);
     // A sync in which an object had changed: not one that only looked at the kernel.
     await weir.waitForLine(/\bsynced \(.*\b(services|policies|pods|namespaces)=[1-9]/, { from });
   }
@@ -139,7 +151,7 @@ export class PolicyKernel {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #save(manifests: readonly Manifest[]): Promise<void> {
+  async #save(manifests: readonly Manifest[], podCIDRs: readonly string[]): Promise<void> {
     this.#states += 1;
     // Something that is different in every state, and concerns no packet: a pod without an address.
     const marker = {
@@ -149,19 +161,11 @@ export class PolicyKernel {
       spec: { containers: [{ name: 'main', image: 'none' }] },
       status: { phase: 'Pending' },
     };
-    const items = [nodeManifest(policyNode, this.node.addresses), marker, ...manifests];
+    const node = { ...nodeManifest(policyNode, this.node.addresses), spec: { podCIDRs } };
+    const items = [node, marker, ...manifests];
     const unfinished = join(this.#folder, 'unfinished');
     await writeFile(unfinished, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
     await rename(unfinished, join(this.#folder, 'cluster.json'));
-  }
-
-  /** Exactly the addresses of pods: only pods that are known may use them. */
-  #podCidrs(): readonly string[] {
-    return this.#spec.pods.flatMap(({ name }) =>
-      this.world
-        .pod(name)
-        .addresses.map((address) => `${address}/${familyOf(address) === 'IPv4' ? 32 : 128}`),
-    );
   }
 }
 

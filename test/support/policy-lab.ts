@@ -116,8 +116,14 @@ export class PolicyLab {
 
   /** What `weir plan` prints: `IPv4: no change` and the same for IPv6 when the kernel holds exactly what it should. Without warnings. */
   async plan(node = this.node.name): Promise<readonly string[]> {
-    const { lines } = await runWeir(this.world.nodeNamed(node).namespace, ['plan', ...this.#ruleFlags(node)]);
+    const lines = await this.#plan(node);
     return lines.filter((line) => !/^(warning|hint): /.test(line));
+  }
+
+  /** What `weir plan` warns of. */
+  async planWarnings(node = this.node.name): Promise<readonly string[]> {
+    const lines = await this.#plan(node);
+    return lines.filter((line) => line.startsWith('warning: '));
   }
 
   /** One restore by somebody else on the first node, of lines for the filter table. */
@@ -146,6 +152,11 @@ export class PolicyLab {
     await this.killAll();
     await this.world.dispose();
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #plan(node: string): Promise<readonly string[]> {
+    const { lines } = await runWeir(this.world.nodeNamed(node).namespace, ['plan', ...this.#ruleFlags(node)]);
+    return lines;
   }
 
   #ruleFlags(node: string): readonly string[] {

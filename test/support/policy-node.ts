@@ -15,7 +15,7 @@ import {
   type Plan,
   RuleState,
 } from '../../pkg/kernel/index.ts';
-import type { Family } from '../../pkg/net/index.ts';
+import { type Family, familyOf } from '../../pkg/net/index.ts';
 import type { Packet, PolicyWorld } from '../../pkg/policy/decide/index.ts';
 import { PolicyRules, type PolicyRulesOptions, policyOwnership } from '../../pkg/policy/iptables/index.ts';
 import { FakeKernel } from './fake-kernel.ts';
@@ -54,8 +54,11 @@ export class PolicyNode {
     this.rules = new PolicyRules(this.state, options);
   }
 
-  /** Tells the rules what is different in this world, and nothing else, and brings the kernel up to date. */
-  become({ policies, pods, namespaces }: PolicyWorld): Plan {
+  /**
+   * Tells the rules what is different in this world, and nothing else, and brings the kernel up to date. `unowned`: addresses of either
+   * family that the container runtime gave to pods which are not in the world.
+   */
+  become({ policies, pods, namespaces }: PolicyWorld, unowned: readonly string[] = []): Plan {
     const named = <T extends { readonly namespace: string; readonly name: string }>(objects: readonly T[]) =>
       new Map(objects.map((one) => [namespacedName(one.namespace, one.name), one]));
     differences(this.#policies, named(policies), (name, policy) => this.rules.setPolicy(name, policy));
@@ -63,6 +66,7 @@ export class PolicyNode {
     differences(this.#namespaces, new Map(namespaces.map((one) => [one.name, one])), (name, namespace) =>
       this.rules.setNamespace(name, namespace),
     );
+    this.rules.setUnowned(unowned.filter((ip) => familyOf(ip) === this.#family));
     return this.sync();
   }
 

@@ -21,6 +21,9 @@ const labelValues = ['x', 'y'] as const;
 const portNames = ['web', 'dns'] as const;
 const ports = [53, 80, 81, 65_535] as const;
 const mostPods = 6;
+/** Where the pods of the random worlds are, unless they are placed at random. */
+export const localNode = 'node-1';
+const nodeNames = [localNode, localNode, 'node-2', undefined] as const;
 const bothTypes = ['Ingress', 'Egress'] as const;
 
 const protocol: fc.Arbitrary<Protocol> = fc.constantFrom('TCP', 'TCP', 'TCP', 'UDP', 'SCTP');
@@ -146,7 +149,7 @@ function podNumbered(index: number): fc.Arbitrary<Pod> {
     name: fc.constant(`pod-${index}`),
     uid: fc.constant(`uid-${index}`),
     labels,
-    nodeName: fc.constant('node-1'),
+    nodeName: fc.constant(localNode),
     hostNetwork: seldom(false, true),
     addresses: seldom<Pod['addresses']>([ipv4, ipv6], [ipv4], [ipv6], [ipv6, ipv4], []),
     phase: seldom<Pod['phase']>('Running', 'Pending', 'Succeeded', 'Failed', 'Unknown'),
@@ -216,6 +219,46 @@ export const randomPolicyCase: fc.Arbitrary<{
 }> = fc
   .tuple(policyWorld, fc.array(packetChoice, { minLength: 15, maxLength: 30 }))
   .map(([world, choices]) => ({ world, packets: choices.map((choice) => packetOf(world, choice)) }));
+
+/** Addresses that the node's own pods should have, as numbers of pods: all of a network, a part, or nobody says. */
+const localRanges = {
+  all: ['10.0.0.0/24', 'fd00::/64'],
+  some: ['10.0.0.0/30', 'fd00::/126'],
+  none: [],
+} as const;
+
+/**
+ * A random case whose pods are on several nodes, beside what the local one knows of addresses: the ranges of its pods, and what
+ * its container runtime gave to pods of which nobody else knows. Half of the worlds follow the ranges; in the others pods of
+ * other nodes have addresses inside, and local ones outside.
+ */
+export const randomPlacedCase: fc.Arbitrary<{
+  readonly world: PolicyWorld;
+  readonly packets: readonly Packet[];
+  readonly ranges: readonly string[];
+  readonly unowned: readonly string[];
+}> = fc
+  .record({
+    random: randomPolicyCase,
+    ranges: fc.constantFrom('all', 'all', 'some', 'some', 'none'),
+    follows: fc.boolean(),
+    nodes: fc.array(fc.constantFrom(...nodeNames), { minLength: mostPods, maxLength: mostPods }),
+    unowned: fc.subarray(['10.0.0.7', '203.0.113.7', 'fd00::7', '2001:db8::7']),
+  })
+  .map(({ random: { world, packets }, ranges, follows, nodes, unowned }) => ({
+    world: {
+      ...world,
+      pods: world.pods.map((pod) => {
+        const number = Number(pod.name.replace('pod-', ''));
+        const isInside = ranges === 'all' || (ranges === 'some' && number + 1 < 4);
+        const followed = isInside ? localNode : 'node-2';
+        return { ...pod, nodeName: follows ? followed : nodes[number] };
+      }),
+    },
+    packets,
+    ranges: localRanges[ranges],
+    unowned,
+  }));
 
 type PacketChoice = typeof packetChoice extends fc.Arbitrary<infer Choice> ? Choice : never;
 

@@ -16,6 +16,8 @@ export function tellAll(metrics: Metrics, now: number): void {
   metrics.policy.enforced('IPv4', 0.02);
   metrics.policy.closedStart('IPv4', 0.5);
   metrics.policy.setDrops([{ direction: 'ingress', profile: 'ABC', packets: 7 }]);
+  metrics.policy.setGuardDrops([{ family: 'IPv4', direction: 'egress', packets: 3 }]);
+  metrics.policy.setRangeMismatch('IPv4', true);
   metrics.policy.setProfiles([{ direction: 'ingress', profile: 'ABC', policies: 'shop/"web"\\\n' }]);
   metrics.watch.listed('Service', 120, 10);
   metrics.watch.watchStarted('Service', 'ended');

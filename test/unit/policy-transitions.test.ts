@@ -1,11 +1,13 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { NetworkPolicy, Pod } from '../../pkg/api/index.ts';
 import { type KernelSnapshot, PacketTracer, type Plan } from '../../pkg/kernel/index.ts';
 import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { evaluate, type Packet, type PolicyWorld } from '../../pkg/policy/decide/index.ts';
+import { closedAddresses } from '../support/closed-addresses.ts';
 import { FakeKernel } from '../support/fake-kernel.ts';
 import { firstPacket, PolicyNode, policyOptions } from '../support/policy-node.ts';
-import { randomPolicyCase } from '../support/random-policy-world.ts';
+import { localNode, randomPlacedCase, randomPolicyCase } from '../support/random-policy-world.ts';
 
 const families: readonly Family[] = ['IPv4', 'IPv6'];
 const timeout = 60_000;
@@ -44,6 +46,34 @@ const otherRules: fc.Arbitrary<Change> = fc
     return { kind: 'policies', before: world, after: { ...world, policies }, packets };
   });
 
+interface PodChange {
+  readonly before: PolicyWorld;
+  readonly after: PolicyWorld;
+  /** The pods that are not the same. */
+  readonly changed: readonly Pod[];
+  readonly packets: readonly Packet[];
+  readonly ranges: readonly string[];
+  readonly unowned: { readonly before: readonly string[]; readonly after: readonly string[] };
+}
+
+/** A world of pods on several nodes, the same with one pod changed, come or gone, and with other addresses given to unknown pods. */
+const onePod: fc.Arbitrary<PodChange> = fc
+  .tuple(randomPlacedCase, randomPlacedCase, fc.nat())
+  .map(([{ world, packets, ranges, unowned }, other, choice]) => {
+    const after = { ...world, pods: withOneOf(world.pods, other.world.pods, choice) };
+    const changed = [
+      ...world.pods.filter((pod) => !after.pods.includes(pod)),
+      ...after.pods.filter((pod) => !world.pods.includes(pod)),
+    ];
+    const given = { before: unowned, after: other.unowned };
+    return { before: world, after, changed, packets, ranges, unowned: given };
+  });
+
+/** Selects no pod of the random worlds. */
+function idlePolicy(policy: NetworkPolicy): NetworkPolicy {
+  return { ...policy, podSelector: { matchLabels: { app: 'nobody' }, matchExpressions: [] } };
+}
+
 describe('on the way from one state to the next', () => {
   test(
     'nothing passes that neither of them lets through',
@@ -79,6 +109,71 @@ describe('on the way from one state to the next', () => {
     timeout,
   );
 });
+
+describe('on the way from one state of unknown addresses to the next', () => {
+  test(
+    'what is closed in both is closed throughout, and nobody who is known in both is cut off',
+    () => {
+      const met = { closed: 0, open: 0, otherGuard: 0 };
+      fc.assert(
+        fc.property(onePod, fc.constantFrom(...families), (change, family) => {
+          const { closed, open } = packetsOf(change, family);
+          const { steps, hasOtherGuard, kernel } = guardSteps(change, family);
+          met.closed += closed.length;
+          met.open += open.length;
+          if (hasOtherGuard) met.otherGuard += 1;
+          for (const step of steps) {
+            kernel.apply(step);
+            const tracer = new PacketTracer({ family, kernel: kernel.snapshot(), localAddresses: [] });
+            const passing = (packets: readonly Packet[]): readonly Packet[] =>
+              packets.filter((packet) => tracer.trace(firstPacket(packet, family))[0]?.verdict === 'accept');
+            expect([step, passing(closed)]).toEqual([step, []]);
+            expect([step, passing(open)]).toEqual([step, open]);
+          }
+        }),
+        { numRuns: 500 },
+      );
+      expect(Math.min(met.closed, met.open, met.otherGuard)).toBeGreaterThan(20);
+    },
+    timeout,
+  );
+});
+
+/** Those with an end that is closed before and after, and those whose ends are neither, and have not changed. */
+function packetsOf(
+  { before, after, changed, packets, ranges, unowned }: PodChange,
+  family: Family,
+): { readonly closed: readonly Packet[]; readonly open: readonly Packet[] } {
+  const old = closedAddresses(before, { nodeName: localNode, ranges, unowned: unowned.before });
+  const next = closedAddresses(after, { nodeName: localNode, ranges, unowned: unowned.after });
+  const isChanged = (ip: string): boolean =>
+    changed.some(({ addresses }) => addresses.some((address) => address.ip === ip));
+  const ours = packets.filter((packet) => familyOf(packet.source) === family);
+  const ends = ({ source, destination }: Packet): readonly string[] => [source, destination];
+  return {
+    closed: ours.filter((packet) => ends(packet).some((ip) => old(ip) && next(ip))),
+    open: ours.filter((packet) => ends(packet).every((ip) => !old(ip) && !next(ip) && !isChanged(ip))),
+  };
+}
+
+/** The way from one to the other, with policies that isolate nobody: what is stopped is stopped by the guard. */
+function guardSteps(
+  { before, after, ranges, unowned }: PodChange,
+  family: Family,
+): { readonly steps: readonly Plan[]; readonly hasOtherGuard: boolean; readonly kernel: FakeKernel } {
+  const idle = (world: PolicyWorld): PolicyWorld => ({
+    ...world,
+    policies: world.policies.map(idlePolicy),
+  });
+  const guard = { ranges: ranges.filter((range) => familyOf(range) === family) };
+  const node = new PolicyNode(policyOptions(family, { guard }));
+  node.become(idle(before), unowned.before);
+  const isFollowed = node.rules.rangeMismatch() === undefined;
+  const kernel = new FakeKernel();
+  kernel.load(node.kernel());
+  const steps = stepsOf(node.become(idle(after), unowned.after));
+  return { steps, hasOtherGuard: isFollowed !== (node.rules.rangeMismatch() === undefined), kernel };
+}
 
 test(
   'nothing passes, and nothing is stopped, while sets that are too small are made anew',

@@ -8,15 +8,16 @@ import {
   type Target,
 } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
-import { dispatchChains, forwardChain, isolatedPodsSet, knownPodsSet } from './policy-names.ts';
+import { guardRules, rangeGuardRules, type StartGuard } from './guard-rules.ts';
+import { dispatchChains, forwardChain, isolatedPodsSet } from './policy-names.ts';
 
 /** What the rules that all forwarded packets meet depend on. */
 export interface ForwardOptions {
   readonly family: Family;
   /** `cut`: TCP may not go on in the middle, so that a connection which was taken out of conntrack has ended. */
   readonly established: 'keep' | 'cut';
-  /** Addresses of these ranges (canonical CIDRs of the family) that no known pod owns may not talk; `undefined`: they may. */
-  readonly guard: { readonly ranges: readonly string[] } | undefined;
+  /** What may not talk because nobody knows it; `undefined`: everything may. */
+  readonly guard: StartGuard | undefined;
 }
 
 /** The way into the policies, before all others: KUBE-FORWARD accepts what a Service has masqueraded. */
@@ -37,7 +38,7 @@ export function forwardRules(options: ForwardOptions): string {
     established,
     ...(options.family === 'IPv6' ? linkLocalRules() : []),
     ...(options.established === 'cut' ? midStreamRules(options.family) : []),
-    ...guardRules(options),
+    ...(options.guard === undefined ? [] : guardRules(options.family, options.guard)).map(({ rule }) => rule),
     ...dispatchRules(options.family),
   ];
   return rules.map((rule) => printRule(rule)).join('\n');
@@ -48,7 +49,7 @@ export function bootGuardRules(family: Family, ranges: readonly string[]): strin
   const rules: readonly Rule[] = [
     established,
     ...(family === 'IPv6' ? linkLocalRules() : []),
-    ...guardRules({ family, established: 'keep', guard: { ranges } }),
+    ...rangeGuardRules(family, ranges).map(({ rule }) => rule),
   ];
   return rules.map((rule) => printRule(rule)).join('\n');
 }
@@ -97,27 +98,6 @@ function midStreamRules(family: Family): readonly Rule[] {
       }),
     ),
   );
-}
-
-/** Silent whatever the mode of denial is: a SYN that gets no answer is sent again, when the pod may be known. */
-function guardRules({ family, guard }: ForwardOptions): readonly Rule[] {
-  const known = knownPodsSet(family);
-  return (guard?.ranges ?? []).flatMap((cidr): readonly Rule[] => [
-    {
-      matches: [
-        { kind: 'source', cidr },
-        { ...inSet(known, 'src'), negated: true },
-      ],
-      target: { kind: 'drop' },
-    },
-    {
-      matches: [
-        { kind: 'destination', cidr },
-        { ...inSet(known, 'dst'), negated: true },
-      ],
-      target: { kind: 'drop' },
-    },
-  ]);
 }
 
 function dispatchRules(family: Family): readonly Rule[] {

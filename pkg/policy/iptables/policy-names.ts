@@ -46,9 +46,14 @@ export function isolatedPodsSet(family: Family, direction: PolicyType): SetSpec 
   return addressSet(family, direction.toUpperCase());
 }
 
-/** All local pods, isolated or not: being known lets an address talk. */
+/** All local pods, isolated or not: being known lets an address of the node's ranges talk. */
 export function knownPodsSet(family: Family): SetSpec {
   return addressSet(family, 'KNOWN');
+}
+
+/** Addresses that nobody knows a pod for, one by one: being in it keeps an address from talking. */
+export function closedAddressesSet(family: Family): SetSpec {
+  return addressSet(family, 'CLOSED');
 }
 
 /** `key` says which policies make the profile; what they say may change without another name. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { PolicyNode, policyOptions } from '../../../test/support/policy-node.ts';
 import { namedPorts, namespace, pod, policy } from '../../../test/support/policy-world.ts';
 import type { Pod } from '../../api/index.ts';
-import { isEmptyPlan, type KernelSnapshot, type Outcome, type Plan } from '../../kernel/index.ts';
+import { isEmptyPlan, type KernelSnapshot, type Outcome, type Plan, setName } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
 import type { PolicyWorld } from '../decide/index.ts';
 import type { PolicyRulesOptions } from './policy-rules.ts';
@@ -280,21 +280,53 @@ describe('cutting established connections', () => {
 
 describe('addresses of the node’s range', () => {
   const guard = { ranges: ['10.0.0.0/24'] };
+  const far = pod('shop/api', ['10.0.1.2', 'fd00:0:0:1::2'], { nodeName: 'node-2' });
+  const pods = [web, far, probe];
   const syn = (source: string, destination: string) =>
     ({ from: 'outside', protocol: 'tcp', source, destination, destinationPort: 80 }) as const;
+  const verdicts = (node: PolicyNode, ...ips: readonly string[]): readonly string[] =>
+    ips.flatMap((ip) => [node.trace(syn('192.0.2.1', ip)).verdict, node.trace(syn(ip, '192.0.2.1')).verdict]);
+  const guardedNode = (world: PolicyWorld, unowned: readonly string[] = []): PolicyNode => {
+    const node = new PolicyNode(policyOptions('IPv4', { guard }));
+    node.become(world, unowned);
+    return node;
+  };
 
   test('are closed, silently, until a pod of the node owns them', () => {
-    const node = nodeWith(worldOf([typical]), 'IPv4', { guard, deny: 'reject' });
-    expect(node.trace(syn('192.0.2.1', '10.0.0.9')).verdict).toBe('drop');
-    expect(node.trace(syn('10.0.0.9', '192.0.2.1')).verdict).toBe('drop');
-    expect(node.trace(syn('192.0.2.1', '10.0.0.3')).verdict).toBe('accept');
-    node.become(worldOf([typical], { pods: [web, api, probe, pod('ops/new', ['10.0.0.9'])] }));
-    expect(node.trace(syn('192.0.2.1', '10.0.0.9')).verdict).toBe('accept');
+    const node = nodeWith(worldOf([typical], { pods }), 'IPv4', { guard, deny: 'reject' });
+    expect(verdicts(node, '10.0.0.9')).toEqual(['drop', 'drop']);
+    expect(verdicts(node, '10.0.0.3')).toEqual(['accept', 'accept']);
+    node.become(worldOf([typical], { pods: [...pods, pod('ops/new', ['10.0.0.9'])] }));
+    expect(verdicts(node, '10.0.0.9')).toEqual(['accept', 'accept']);
+  });
+
+  test('are closed by these rules', () => {
+    expect(
+      show(
+        guardedNode(worldOf([policy('other/idle', {})], { pods }), ['10.9.0.9']).kernel(),
+        /FORWARD|WEIR-4-/,
+      ),
+    ).toBe(
+      text`
+      -A FORWARD -m comment --comment "weir network policy" -j WEIR-FORWARD
+      -A WEIR-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN
+      -A WEIR-FORWARD -s 10.0.0.0/24 -m set ! --match-set WEIR-4-KNOWN src -j DROP
+      -A WEIR-FORWARD -d 10.0.0.0/24 -m set ! --match-set WEIR-4-KNOWN dst -j DROP
+      -A WEIR-FORWARD -m set --match-set WEIR-4-CLOSED src -j DROP
+      -A WEIR-FORWARD -m set --match-set WEIR-4-CLOSED dst -j DROP
+      -A WEIR-FORWARD -m set --match-set WEIR-4-EGRESS src -j WEIR-EGRESS
+      -A WEIR-FORWARD -m set --match-set WEIR-4-INGRESS dst -j WEIR-INGRESS
+      WEIR-4-CLOSED hash:ip 10.9.0.9
+      WEIR-4-EGRESS hash:ip
+      WEIR-4-INGRESS hash:ip
+      WEIR-4-KNOWN hash:ip 10.0.0.1 10.0.0.3
+      `,
+    );
   });
 
   test('are known last, so that a new pod’s policies hold before it talks', () => {
-    const node = nodeWith(worldOf([denyAll]), 'IPv4', { guard });
-    const plan = node.become(worldOf([denyAll], { pods: [web, api, probe, pod('shop/new', ['10.0.0.9'])] }));
+    const node = guardedNode(worldOf([denyAll], { pods }));
+    const plan = node.become(worldOf([denyAll], { pods: [...pods, pod('shop/new', ['10.0.0.9'])] }));
     const order = plan.addMembers.map(({ set, last }) => [numbered(set), last === true]);
     expect(order).toEqual([
       ['WEIR-4-EGRESS', false],
@@ -308,19 +340,125 @@ describe('addresses of the node’s range', () => {
   });
 
   test('are all known before the first policy closes the others', () => {
-    const node = nodeWith(worldOf([]), 'IPv4', { guard });
-    const { addMembers } = node.become(worldOf([typical]));
+    const node = guardedNode(worldOf([], { pods }));
+    const { addMembers } = node.become(worldOf([typical], { pods }));
     expect(addMembers.filter(({ set }) => set === 'WEIR-4-KNOWN')).toEqual([
       { set: 'WEIR-4-KNOWN', members: ['10.0.0.1', '10.0.0.3'] },
     ]);
   });
 
   test('are open again when the guard is off', () => {
-    const node = nodeWith(worldOf([typical]), 'IPv4', { guard });
+    const node = guardedNode(worldOf([typical], { pods }), ['10.9.0.9']);
+    expect(verdicts(node, '10.9.0.9')).toEqual(['drop', 'drop']);
     node.rules.setOptions(policyOptions('IPv4'));
     node.sync();
-    expect(node.trace(syn('192.0.2.1', '10.0.0.9')).verdict).toBe('accept');
-    expect([...node.kernel().sets.keys()]).not.toContain('WEIR-4-KNOWN');
+    expect(verdicts(node, '10.0.0.9', '10.9.0.9')).toEqual(['accept', 'accept', 'accept', 'accept']);
+    expect([...node.kernel().sets.keys()].filter((name) => /KNOWN|CLOSED/.test(name))).toEqual([]);
+  });
+
+  describe('that pods do not follow', () => {
+    const inside = pod('shop/inside', ['10.0.0.200'], { nodeName: 'node-2' });
+    const outside = pod('shop/outside', ['10.7.0.5']);
+    const open = ['accept', 'accept'];
+
+    test.each([
+      ['a pod of another node has one', inside],
+      ['a pod without a node has one', pod('shop/inside', ['10.0.0.200'], { nodeName: undefined })],
+      ['a pod of another node that ends has one', { ...inside, terminating: true }],
+      ['a pod of this node has another', outside],
+    ])('are open, where %s', (_, stray) => {
+      const node = guardedNode(worldOf([denyAll], { pods: [...pods, stray] }));
+      expect(verdicts(node, '10.0.0.200', '10.0.0.201')).toEqual([...open, ...open]);
+      expect(node.rules.rangeMismatch()).toMatchObject({ family: 'IPv4', ranges: guard.ranges });
+    });
+
+    test.each([
+      ['has completed', { ...inside, phase: 'Failed' as const }],
+      ['is on the network of its node', { ...inside, hostNetwork: true }],
+      [
+        'has one of the other family only',
+        { ...inside, addresses: [{ family: 'IPv6' as const, ip: 'fd00::200' }] },
+      ],
+    ])('are closed, where the pod that does not %s', (_, stray) => {
+      const node = guardedNode(worldOf([denyAll], { pods: [...pods, stray] }));
+      expect(verdicts(node, '10.0.0.200')).toEqual(['drop', 'drop']);
+      expect(node.rules.rangeMismatch()).toBeUndefined();
+    });
+
+    test('are closed one by one, where the runtime gave them to unknown pods', () => {
+      const strays = worldOf([denyAll], { pods: [...pods, inside, outside] });
+      const node = guardedNode(strays, ['10.0.0.77', '10.7.0.77']);
+      const ips = ['10.0.0.77', '10.7.0.77'] as const;
+      expect(verdicts(node, ...ips)).toEqual(['drop', 'drop', 'drop', 'drop']);
+      expect(ips.map((ip) => node.rules.isClosed(ip))).toEqual([true, true]);
+      const known = pod('ops/new', ['10.0.0.77']);
+      const { addMembers, removeMembers } = node.become({ ...strays, pods: [...strays.pods, known] }, [
+        '10.7.0.77',
+      ]);
+      // What holds the pod comes before what lets it talk.
+      expect(addMembers.every(({ last }) => last !== true)).toBe(true);
+      expect(removeMembers).toEqual([{ set: 'WEIR-4-CLOSED', members: ['10.0.0.77'] }]);
+      expect(verdicts(node, ...ips)).toEqual([...open, 'drop', 'drop']);
+    });
+
+    test('are named, first by name, and closed again when they are followed', () => {
+      const others = [inside, pod('ops/early', ['10.0.0.7'], { nodeName: 'node-3' }), outside];
+      const node = guardedNode(worldOf([denyAll], { pods: [...pods, ...others] }));
+      expect(node.rules.rangeMismatch()).toEqual({
+        family: 'IPv4',
+        ranges: guard.ranges,
+        inside: { pod: 'ops/early', nodeName: 'node-3', ip: '10.0.0.7' },
+        outside: { pod: 'shop/outside', nodeName: 'node-1', ip: '10.7.0.5' },
+      });
+      node.become(worldOf([denyAll], { pods: [...pods, inside] }));
+      expect(node.rules.rangeMismatch()?.inside?.pod).toBe('shop/inside');
+      expect(node.rules.rangeMismatch()?.outside).toBeUndefined();
+      node.become(worldOf([denyAll], { pods }));
+      expect(node.rules.rangeMismatch()).toBeUndefined();
+      expect(verdicts(node, '10.0.0.200')).toEqual(['drop', 'drop']);
+      expect(show(node.kernel())).toEqual(show(guardedNode(worldOf([denyAll], { pods })).kernel()));
+    });
+
+    test('are others with other ranges and another node name', () => {
+      const node = guardedNode(worldOf([denyAll], { pods: [...pods, inside] }));
+      node.rules.setOptions(policyOptions('IPv4', { guard: { ranges: ['10.0.0.0/26'] } }));
+      node.sync();
+      expect(node.rules.rangeMismatch()).toBeUndefined();
+      expect(verdicts(node, '10.0.0.9', '10.0.0.200')).toEqual(['drop', 'drop', ...open]);
+      node.rules.setOptions(
+        policyOptions('IPv4', { guard: { ranges: ['10.0.0.0/26'] }, nodeName: 'node-2' }),
+      );
+      node.sync();
+      expect(node.rules.rangeMismatch()).toMatchObject({
+        inside: { pod: 'ops/probe' },
+        outside: { pod: 'shop/api' },
+      });
+      node.rules.setOptions(policyOptions('IPv4', { guard: { ranges: [] } }));
+      node.sync();
+      expect(node.rules.rangeMismatch()).toBeUndefined();
+      expect(verdicts(node, '10.0.0.9')).toEqual(open);
+    });
+  });
+
+  test('that nobody names are not closed, but what the runtime gave to unknown pods is', () => {
+    const node = new PolicyNode(policyOptions('IPv4', { guard: { ranges: [] } }));
+    node.become(worldOf([denyAll]), ['10.0.0.77']);
+    expect(verdicts(node, '10.0.0.77', '10.0.0.78')).toEqual(['drop', 'drop', 'accept', 'accept']);
+    expect(node.rules.rangeMismatch()).toBeUndefined();
+    node.become(worldOf([]), ['10.0.0.77']);
+    expect(verdicts(node, '10.0.0.77')).toEqual(['accept', 'accept']);
+    expect(node.rules.isClosed('10.0.0.77')).toBe(false);
+  });
+
+  test('of ten thousand pods elsewhere take no room, and their changes nothing', () => {
+    const many = Array.from({ length: 10_000 }, (_, index) =>
+      pod(`shop/far-${index}`, [`10.1.${index >> 8}.${index & 255}`], {
+        nodeName: `node-${2 + (index % 50)}`,
+      }),
+    );
+    const node = guardedNode(worldOf([denyAll], { pods: [...pods, ...many] }));
+    expect(node.kernel().sets.get(setName('WEIR-4-KNOWN'))?.members.size).toBe(2);
+    expect(isEmptyPlan(node.become(worldOf([denyAll], { pods: [...pods, ...many.slice(1)] })))).toBe(true);
   });
 });
 

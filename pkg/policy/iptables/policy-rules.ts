@@ -2,11 +2,12 @@ import type { Namespace, NamespacedName, NetworkPolicy, Origin, Pod } from '../.
 import { namespacedName } from '../../api/index.ts';
 import type { ChainName, KernelElement, RuleState } from '../../kernel/index.ts';
 import { isPolicyPod, type Profile, profilesOf } from '../decide/index.ts';
+import { ClosedStart, type RangeMismatch } from './closed-start.ts';
 import { type ForwardOptions, forwardJump, forwardRules } from './forward-chain.ts';
 import { PeerSets } from './peer-sets.ts';
 import { addressesOf } from './peer-source.ts';
 import { namespaceOf, PodIndex } from './pod-index.ts';
-import { forwardChain, knownPodsSet, stages } from './policy-names.ts';
+import { forwardChain, stages } from './policy-names.ts';
 import { policyOrigins } from './policy-origins.ts';
 import { type PolicyDeny, ProfileChains } from './profile-chains.ts';
 import { type IsolationProfile, ProfileDispatch } from './profile-dispatch.ts';
@@ -31,10 +32,10 @@ export class PolicyRules {
   readonly #peerSets: PeerSets;
   readonly #chains: ProfileChains;
   readonly #dispatches: readonly ProfileDispatch[];
-  /** Addresses of the pods of this node, as the set of known pods has them while there is one. */
-  readonly #local = new Map<NamespacedName, readonly string[]>();
+  readonly #closedStart: ClosedStart;
+  /** The pods of this node. */
+  readonly #local = new Set<NamespacedName>();
   #isOpen = false;
-  #isGuarded = false;
   /** Pods that may belong to this node, or may have, and whose place must be looked at. */
   readonly #changedPods = new Set<NamespacedName>();
   readonly #changedPolicies = new Set<NamespacedName>();
@@ -46,6 +47,7 @@ export class PolicyRules {
     const { family } = options;
     this.#peerSets = new PeerSets(state, this.#pods);
     this.#chains = new ProfileChains(state, family, this.#peerSets);
+    this.#closedStart = new ClosedStart(state, options);
     this.#dispatches = [
       new ProfileDispatch(state, family, 'Egress'),
       new ProfileDispatch(state, family, 'Ingress'),
@@ -57,9 +59,14 @@ export class PolicyRules {
     const before = this.#options;
     this.#options = options;
     if (before.deny !== options.deny) this.#denyChanged = true;
-    if (before.nodeName === options.nodeName) return;
-    for (const namespace of this.#pods.namespaces())
-      for (const name of this.#pods.podsOf(namespace)?.keys() ?? []) this.#changedPods.add(name);
+    const isOtherNode = before.nodeName !== options.nodeName;
+    if (!this.#closedStart.setOptions(options) && !isOtherNode) return;
+    for (const namespace of this.#pods.namespaces()) {
+      for (const [name, pod] of this.#pods.podsOf(namespace) ?? []) {
+        this.#closedStart.setPod(name, pod);
+        if (isOtherNode) this.#changedPods.add(name);
+      }
+    }
   }
 
   /** The policy as it is now; `undefined` when it is gone. */
@@ -85,6 +92,7 @@ export class PolicyRules {
     if (after !== undefined) this.#pods.set(name, after);
     else this.#pods.delete(name);
     this.#peerSets.podChanged(before, after);
+    this.#closedStart.setPod(name, after);
     if (this.#isLocal(before) || this.#isLocal(after)) this.#changedPods.add(name);
   }
 
@@ -96,14 +104,20 @@ export class PolicyRules {
     this.#peerSets.namespaceChanged(name, before);
   }
 
+  /** Addresses of the family that this node's container runtime gave to pods that the API does not know, in the order of the list. */
+  setUnowned(addresses: readonly string[]): void {
+    this.#closedStart.setUnowned(addresses);
+  }
+
   /** Brings places, profile chains and dispatch up to date; call once after all changes of a sync. */
   finish(): void {
     const isOpen = this.#policies.size > 0;
     if (isOpen && !this.#isOpen) for (const dispatch of this.#dispatches) dispatch.open();
     this.#placePods();
     if (isOpen || this.#isOpen) this.#writeProfiles();
-    this.#updateGuard(isOpen && this.#options.guard !== undefined);
-    if (isOpen) this.#state.setChain('filter', forwardChain, forwardRules(this.#options), stages.forward);
+    const guard = this.#closedStart.finish(isOpen);
+    if (isOpen)
+      this.#state.setChain('filter', forwardChain, forwardRules({ ...this.#options, guard }), stages.forward);
     else if (this.#isOpen) this.#close();
     this.#isOpen = isOpen;
     this.#state.setJumps(isOpen ? [forwardJump] : []);
@@ -127,6 +141,16 @@ export class PolicyRules {
     return policyOrigins(element, { family: this.#options.family, parts, sourceOf, pods: this.#pods });
   }
 
+  /** Whether an address may not talk because no known pod owns it, as of the last `finish`. */
+  isClosed(ip: string): boolean {
+    return this.#closedStart.isClosed(ip);
+  }
+
+  /** Whether pods' addresses follow the ranges of this node, as of the last `finish`; `undefined`: they do, or nobody asks. */
+  rangeMismatch(): RangeMismatch | undefined {
+    return this.#closedStart.mismatch();
+  }
+
   #isLocal(pod: Pod | undefined): boolean {
     return pod !== undefined && pod.nodeName === this.#options.nodeName;
   }
@@ -134,7 +158,7 @@ export class PolicyRules {
   /** Pods that one of the two selects and the other does not change their place. */
   #markMoved(namespace: string, before: NetworkPolicy | undefined, after: NetworkPolicy | undefined): void {
     const pods: Pod[] = [];
-    for (const name of this.#local.keys()) {
+    for (const name of this.#local) {
       const pod = namespaceOf(name) === namespace ? this.#pods.get(name) : undefined;
       if (pod !== undefined && !this.#changedPods.has(name)) pods.push(pod);
     }
@@ -152,12 +176,13 @@ export class PolicyRules {
     const here: Pod[] = [];
     for (const name of this.#changedPods) {
       const pod = this.#pods.get(name);
-      if (pod !== undefined && this.#isLocal(pod)) here.push(pod);
-      else this.#leave(name);
+      if (pod !== undefined && this.#isLocal(pod)) {
+        here.push(pod);
+        this.#local.add(name);
+      } else this.#leave(name);
     }
     for (const [namespace, pods] of Map.groupBy(here, (pod) => pod.namespace)) {
       const policies = [...(this.#policies.get(namespace)?.values() ?? [])];
-      for (const pod of pods) this.#setKnown(nameOf(pod), addressesOf(pod, this.#options.family));
       for (const dispatch of this.#dispatches)
         this.#place(dispatch, pods, profilesOf(dispatch.direction, pods, policies));
     }
@@ -178,30 +203,7 @@ export class PolicyRules {
 
   #leave(pod: NamespacedName): void {
     for (const dispatch of this.#dispatches) dispatch.place(pod, undefined);
-    this.#setKnown(pod, []);
-  }
-
-  #setKnown(pod: NamespacedName, addresses: readonly string[]): void {
-    const before = this.#local.get(pod) ?? [];
-    if (addresses.length > 0) this.#local.set(pod, addresses);
-    else this.#local.delete(pod);
-    if (!this.#isGuarded) return;
-    const { name } = knownPodsSet(this.#options.family);
-    for (const address of addresses) this.#state.addMember(name, address);
-    for (const address of before) this.#state.removeMember(name, address);
-  }
-
-  #updateGuard(isGuarded: boolean): void {
-    if (this.#isGuarded === isGuarded) return;
-    this.#isGuarded = isGuarded;
-    const known = knownPodsSet(this.#options.family);
-    if (!isGuarded) {
-      this.#state.removeSet(known.name);
-      return;
-    }
-    this.#state.defineSet({ ...known, joinLast: true });
-    for (const addresses of this.#local.values())
-      for (const address of addresses) this.#state.addMember(known.name, address);
+    this.#local.delete(pod);
   }
 
   #writeProfiles(): void {
