@@ -21,6 +21,7 @@ import {
 import { AgentLoops } from './agent-loops.ts';
 import { DiagnosticLog } from './diagnostic-log.ts';
 import type { EventSink } from './events/event-recorder.ts';
+import { eventsWithUids } from './events/events-with-uids.ts';
 import { knownEvents } from './events/known-events.ts';
 import type { HttpServer } from './health/http-server.ts';
 import { ProxyHealth } from './health/proxy-health.ts';
@@ -71,8 +72,9 @@ export class Agent {
   #claim: NodeClaim | undefined;
 
   constructor(options: AgentOptions) {
-    this.#options = options;
-    const { config, clock, log, metrics, events } = options;
+    const events = eventsWithUids(options.events, this.#store);
+    this.#options = { ...options, events };
+    const { config, clock, log, metrics } = options;
     this.#diagnostics = new DiagnosticLog(log, (origin, list) => metrics.node.setDiagnostics(origin, list));
     this.#otherProxy = new OtherProxyGate({
       clock,

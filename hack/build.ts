@@ -1,5 +1,6 @@
 import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { build as bundle, type Plugin } from 'esbuild';
+import { startWords } from '../controllers/memory-flags.ts';
 import { bundledLicences } from './bundled-licences.ts';
 
 const root = new URL('../', import.meta.url);
@@ -16,7 +17,7 @@ export async function build(): Promise<void> {
   };
   const { metafile } = await bundle({
     absWorkingDir: root.pathname,
-    entryPoints: { weir: 'controllers/main.ts' },
+    entryPoints: { weir: 'controllers/start.ts' },
     outdir: 'dist',
     chunkNames: 'weir.js.[name]-[hash]',
     bundle: true,
@@ -33,9 +34,8 @@ export async function build(): Promise<void> {
     define: { 'process.env.WEIR_VERSION': JSON.stringify(manifest.version) },
     banner: {
       js: [
-        // Young objects in a small space: a big cluster's start would otherwise double the memory of the process. And one heap
-        // for all threads of the C library, whose own each would keep for good what they needed once.
-        '#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4',
+        // What the program would else start itself anew with.
+        `#!/usr/bin/env -S ${startWords.join(' ')}`,
         'if (Number.parseInt(process.versions.node, 10) < 24) {',
         '  process.stderr.write(`error: weir needs Node.js 24 or newer, this is ${process.versions.node}\\n`);',
         '  process.exit(1);',

@@ -1,6 +1,11 @@
+import * as fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { ApiStatusError } from '../../pkg/source/index.ts';
+import { eventProblems } from '../../test/support/fake-api-events.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
+import { longestEvents, longestNodeNames } from '../../test/support/longest-events.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
+import { eventBody } from './event-object.ts';
 import { type EventClient, type EventDetails, EventRecorder } from './event-recorder.ts';
 import { ConflictEvents, knownEvents } from './known-events.ts';
 
@@ -141,7 +146,7 @@ describe('EventRecorder', () => {
     await clock.advance(0);
     recorder.event(conflict);
     await clock.advance(0);
-    expect(sent()).toEqual(['POST', 'POST', 'PATCH 3']);
+    expect(sent()).toEqual(['POST', 'POST 2', 'PATCH 3']);
   });
 
   test('gives each object 25 events and then one every five minutes', async () => {
@@ -207,12 +212,89 @@ describe('EventRecorder', () => {
     expect(sent()).toEqual(['POST']);
   });
 
-  test('cuts what the API server would refuse for its length', async () => {
-    const name = 'n'.repeat(253);
-    recorder.event({ ...knownEvents.starting(name), note: 'x'.repeat(2000) });
+  test('creates an event anew that has expired', async () => {
+    recorder.event(conflict);
     await clock.advance(0);
-    expect(nameOf(requests[0])).toHaveLength(253);
-    expect(requests[0]?.body).toHaveProperty('note', expect.stringMatching(/^x{1023}…$/));
+    answer = async ({ verb }) => {
+      if (verb === 'PATCH') throw new ApiStatusError(404, 'NotFound', 'no such event');
+      return {};
+    };
+    recorder.event(conflict);
+    await clock.advance(0);
+    expect(requests[2]?.body).toMatchObject({ reason: 'AddressConflict', series: { count: 2 } });
+    expect(sent()).toEqual(['POST', 'PATCH 2', 'POST 2']);
+    expect(log.lines).toEqual([]);
+  });
+
+  test('goes on with an event that arrived although nobody said so', async () => {
+    answer = async () => {
+      throw new Error('timed out');
+    };
+    recorder.event(conflict);
+    await clock.advance(0);
+    answer = async ({ verb }) => {
+      if (verb === 'POST') throw new ApiStatusError(409, 'AlreadyExists', 'already exists');
+      return {};
+    };
+    recorder.event(conflict);
+    await clock.advance(0);
+    recorder.event(conflict);
+    await clock.advance(0);
+    expect(sent()).toEqual(['POST', 'POST 2', 'PATCH 2', 'PATCH 3']);
+  });
+});
+
+describe('what an API server takes', () => {
+  const origin = { nodeName: 'node-a', date: new Date(Date.UTC(2026, 0, 2)), number: 1 };
+
+  test.each(longestNodeNames)('is every kind of event, about a node called %s', (nodeName) => {
+    for (const details of longestEvents(nodeName)) {
+      const { body } = eventBody(details, { ...origin, nodeName });
+      expect(eventProblems(body)).toEqual([]);
+    }
+  });
+
+  test('is an event with any text, from a node with any name', () => {
+    const name = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.string({ unit: fc.constantFrom('a', '-', '.', 'Z', '9', '_', 'ä') }),
+    );
+    // Halves of characters, too.
+    const halves = fc
+      .array(fc.integer({ min: 0, max: 0xffff }))
+      .map((codes) => String.fromCharCode(...codes));
+    const note = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), halves);
+    fc.assert(
+      fc.property(
+        fc.tuple(name, fc.integer({ min: 1, max: 30 })),
+        fc.tuple(note, fc.integer({ min: 1, max: 200 })),
+        ([part, longer], [text, more]) => {
+          const nodeName = part.repeat(longer);
+          const { body } = eventBody(
+            { ...knownEvents.starting(nodeName), note: text.repeat(more) },
+            { ...origin, nodeName },
+          );
+          expect(eventProblems(JSON.parse(JSON.stringify(body)) as typeof body)).toEqual([]);
+        },
+      ),
+    );
+  });
+
+  test('is cut between characters', () => {
+    const note = (text: string): unknown => eventBody({ ...conflict, note: text }, origin).body['note'];
+    expect(note('x'.repeat(1024))).toBe('x'.repeat(1024));
+    expect(note('x'.repeat(1025))).toBe(`${'x'.repeat(1021)}…`);
+    expect(note('ä'.repeat(512))).toBe('ä'.repeat(512));
+    expect(note('ä'.repeat(513))).toBe(`${'ä'.repeat(510)}…`);
+    expect(note('👩'.repeat(257))).toBe(`${'👩'.repeat(255)}…`);
+    expect(note('half \ud83d')).toBe('half \ufffd');
+  });
+
+  test('has a name that begins like that of its object', () => {
+    const nameFor = (name: string): string => eventBody(knownEvents.starting(name), origin).name;
+    expect(nameFor('node-a.example.org')).toMatch(/^node-a\.example\.org\.[0-9a-f]{16}$/);
+    expect(nameFor('My_Node.')).toMatch(/^my-node\.[0-9a-f]{16}$/);
+    expect(nameFor('…')).toMatch(/^weir\.[0-9a-f]{16}$/);
   });
 });
 

@@ -1,6 +1,6 @@
 import type { Logger } from '../../pkg/log/index.ts';
 import { type Clock, errorLine } from '../../pkg/runtime/index.ts';
-import type { ApiClient } from '../../pkg/source/index.ts';
+import { type ApiClient, ApiStatusError } from '../../pkg/source/index.ts';
 import { type EventDetails, eventBody, eventPath, eventsPath, microTime } from './event-object.ts';
 import { TokenBucket } from './token-bucket.ts';
 
@@ -26,7 +26,7 @@ export interface EventRecorderOptions {
 interface RecordedEvent {
   readonly namespace: string;
   readonly name: string;
-  readonly body: unknown;
+  readonly body: Readonly<Record<string, unknown>>;
   /** Of the object that it is about. */
   readonly object: string;
   count: number;
@@ -141,17 +141,31 @@ export class EventRecorder implements EventSink {
   }
 
   async #send(recorded: RecordedEvent): Promise<void> {
-    const { namespace, name, body, count, lastDate, isPosted } = recorded;
-    const series = { series: { count, lastObservedTime: microTime(lastDate) } };
-    const request = isPosted
-      ? { verb: 'PATCH' as const, path: eventPath(namespace, name), body: series }
-      : { verb: 'POST' as const, path: eventsPath(namespace), body };
-    const signal = this.#abort.signal;
-    await this.#options.client.json(
-      { ...request, headersTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs },
-      signal,
-    );
+    try {
+      await (recorded.isPosted ? this.#patch(recorded) : this.#post(recorded));
+    } catch (error) {
+      const code = error instanceof ApiStatusError ? error.code : undefined;
+      // It has expired; or it arrived, and the answer was lost.
+      if (code === 404 && recorded.isPosted) await this.#post(recorded);
+      else if (code === 409 && !recorded.isPosted) await this.#patch(recorded);
+      else throw error;
+    }
     recorded.isPosted = true;
+  }
+
+  #post({ namespace, body, count, lastDate }: RecordedEvent): Promise<unknown> {
+    const whole = count > 1 ? { ...body, ...seriesOf(count, lastDate) } : body;
+    return this.#request('POST', eventsPath(namespace), whole);
+  }
+
+  async #patch({ namespace, name, count, lastDate }: RecordedEvent): Promise<void> {
+    // One event is no series.
+    if (count > 1) await this.#request('PATCH', eventPath(namespace, name), seriesOf(count, lastDate));
+  }
+
+  #request(verb: 'POST' | 'PATCH', path: string, body: unknown): Promise<unknown> {
+    const timeouts = { headersTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs };
+    return this.#options.client.json({ verb, path, body, ...timeouts }, this.#abort.signal);
   }
 
   /** Counts only what both budgets allow. */
@@ -165,6 +179,10 @@ export class EventRecorder implements EventSink {
     this.#overall.take();
     return true;
   }
+}
+
+function seriesOf(count: number, lastDate: Date) {
+  return { series: { count, lastObservedTime: microTime(lastDate) } };
 }
 
 function forgetOldest(map: Map<string, unknown>, limit: number): void {

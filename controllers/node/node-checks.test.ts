@@ -15,6 +15,7 @@ const config: NodeCheckConfig = {
 const node: Node = {
   kind: 'Node',
   namespace: '',
+  uid: '',
   name: 'node-a',
   addresses: ['192.0.2.7'],
   podCIDRs: ['10.244.1.0/24'],

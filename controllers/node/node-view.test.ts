@@ -7,6 +7,7 @@ import { nodeView } from './node-view.ts';
 const node: Node = {
   kind: 'Node',
   namespace: '',
+  uid: '',
   name: 'node-1',
   addresses: ['192.168.0.2', '192.168.0.3', 'fd00::2'],
   podCIDRs: ['10.244.1.0/24'],

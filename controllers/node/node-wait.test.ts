@@ -9,6 +9,7 @@ import { waitForNode } from './node-wait.ts';
 const bare: Node = {
   kind: 'Node',
   namespace: '',
+  uid: '',
   name: 'node-a',
   addresses: [],
   podCIDRs: [],

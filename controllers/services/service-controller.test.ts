@@ -10,6 +10,7 @@ import { ServiceController } from './service-controller.ts';
 const node: Node = {
   kind: 'Node',
   namespace: '',
+  uid: '',
   name: 'node',
   addresses: ['192.168.0.2'],
   podCIDRs: [],

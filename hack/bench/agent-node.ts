@@ -41,7 +41,8 @@ export class AgentNode {
       ...flags,
     ];
     const start = performance.now();
-    this.#weir = new WeirProcess(this.network.node, args, {}, [program]);
+    // As people start it who do not know its first line: what keeps its memory small it must know by itself.
+    this.#weir = new WeirProcess(this.network.node, args, {}, [process.execPath, program]);
     await this.#weir.waitForLine(/"ready:/, { timeoutMs: patienceMs });
     return performance.now() - start;
   }

@@ -12,6 +12,7 @@ describe('a Node', () => {
       kind: 'Node',
       name: 'node-a',
       namespace: '',
+      uid: '',
       addresses: [],
       podCIDRs: [],
       zone: undefined,
@@ -50,7 +51,7 @@ describe('a Node', () => {
 
   it('gives its internal addresses before its external ones, each once', () => {
     const { object, problems } = decoded('Node', {
-      metadata: { name: 'node-a', labels: { 'topology.kubernetes.io/zone': 'zone-a' } },
+      metadata: { name: 'node-a', uid: 'u-1', labels: { 'topology.kubernetes.io/zone': 'zone-a' } },
       spec: { podCIDR: '10.1.0.0/24', podCIDRs: ['10.1.0.0/24', 'FD01::/64'] },
       status: {
         addresses: [
@@ -64,6 +65,7 @@ describe('a Node', () => {
     });
     expect(problems).toEqual([]);
     expect(object).toMatchObject({
+      uid: 'u-1',
       addresses: ['192.0.2.7', 'fd00::7', '198.51.100.7'],
       podCIDRs: ['10.1.0.0/24', 'fd01::/64'],
       zone: 'zone-a',

@@ -7,6 +7,8 @@ export interface Node {
   readonly kind: 'Node';
   readonly name: string;
   readonly namespace: '';
+  /** Empty where nobody gave one, as in a file. */
+  readonly uid: string;
   /** InternalIP addresses in order, then ExternalIP addresses; canonical text. */
   readonly addresses: readonly string[];
   /** Canonical CIDR text. */
@@ -33,6 +35,7 @@ export function decodeNode(reader: JsonReader, raw: Json): Node {
     kind: 'Node',
     name: reader.name,
     namespace: '',
+    uid: reader.text(metadata, 'uid', metadataPath) ?? '',
     addresses: readAddresses(reader, raw),
     podCIDRs: readPodCIDRs(reader, spec),
     zone: zone === '' ? undefined : zone,

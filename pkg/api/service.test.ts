@@ -23,6 +23,7 @@ describe('a Service', () => {
       kind: 'Service',
       namespace: 'shop',
       name: 'web',
+      uid: '',
       type: 'ClusterIP',
       clusterIPs: { IPv4: '10.96.0.10' },
       headless: false,
@@ -45,6 +46,7 @@ describe('a Service', () => {
       metadata: {
         name: 'web',
         namespace: 'shop',
+        uid: 'u-1',
         labels: { 'service.kubernetes.io/service-proxy-name': '' },
       },
       spec: {
@@ -76,6 +78,7 @@ describe('a Service', () => {
     });
     expect(problems).toEqual([]);
     expect(object).toMatchObject({
+      uid: 'u-1',
       type: 'LoadBalancer',
       clusterIPs: { IPv4: '10.96.0.10', IPv6: 'fd00::a' },
       ports: [{ name: 'dns', protocol: 'UDP', port: 53, nodePort: 30_053, targetPort: 'dns-udp' }],

@@ -18,6 +18,8 @@ export interface Service {
   readonly kind: 'Service';
   readonly namespace: string;
   readonly name: string;
+  /** Empty where nobody gave one, as in a file. */
+  readonly uid: string;
   readonly type: ServiceType;
   /** `{}` for headless and ExternalName Services. */
   readonly clusterIPs: ClusterIPs;
@@ -62,6 +64,7 @@ export function decodeService(reader: JsonReader, raw: Json): Service | undefine
     kind: 'Service',
     namespace: reader.namespace,
     name: reader.name,
+    uid: reader.text(metadataOf(raw), 'uid', metadataPath) ?? '',
     type,
     clusterIPs,
     headless,

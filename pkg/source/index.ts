@@ -1,4 +1,4 @@
-export { type ApiCall, type ApiClient } from './apiserver/api-client.ts';
+export { type ApiCall, type ApiClient, ApiStatusError } from './apiserver/api-client.ts';
 export { createApiServerSource } from './apiserver/api-server-source.ts';
 export { createApiClient } from './apiserver/api-transport.ts';
 export type { SourceLog } from './apiserver/failure-log.ts';

@@ -6,7 +6,7 @@ import { type NodeRules, nodeRules } from '../support/node-rules.ts';
 import { childrenOf, fittedLine, openFiles, residentBytes } from '../support/process-facts.ts';
 import { parsePrometheusText } from '../support/prometheus-text.ts';
 import { SoakCluster } from '../support/soak-cluster.ts';
-import { builtProgram, WeirProcess } from '../support/weir-process.ts';
+import { WeirProcess } from '../support/weir-process.ts';
 import { createWorld, type World } from '../support/world.ts';
 
 /** Ten minutes in continuous integration; a minute is enough to see what leaks fast. */
@@ -20,9 +20,6 @@ const restMs = 1000;
 const mostGrowthMB = 25;
 const faults = ['end', 'reset', 'half-line', 'garbage', 'expired'] as const;
 const watched = ['services', 'endpointslices', 'pods', 'networkpolicies'] as const;
-/** With what its first line says, as a node runs it. */
-const program = [process.execPath, '--max-semi-space-size=4', ...builtProgram.slice(1)];
-const environment = { MALLOC_ARENA_MAX: '1' };
 /** The last changes are known by then: a watch that broke is tried again after half a minute at most. */
 const quietMs = 45_000;
 const patience = { timeout: 60_000, interval: 300 };
@@ -57,7 +54,7 @@ describe.skipIf(backend === undefined)('after a long time in a cluster that neve
     const where = ['--master', server.url, '--node-name', 'node', '--iptables-backend', String(backend)];
     const pods = ['--cluster-cidr', '10.244.0.0/16', '--local-pod-cidrs', '10.244.1.0/24'];
     const args = ['run', ...where, ...pods, '-v', '1'];
-    const started = new WeirProcess(world.node.namespace, args, environment, program);
+    const started = new WeirProcess(world.node.namespace, args);
     await started.waitForLine(/\bready:/, { timeoutMs: 120_000 });
     return started;
   }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { type BodyFault, FakeApiBody } from './fake-api-body.ts';
 import type { FakeApiConnections } from './fake-api-connections.ts';
+import { eventRefusal } from './fake-api-events.ts';
 import { FakeApiFaults, type FakeApiVerb, type FaultEffect } from './fake-api-faults.ts';
 import { FakeApiLists } from './fake-api-list.ts';
 import { createObject, patchObject, sendObject } from './fake-api-objects.ts';
@@ -89,6 +90,8 @@ export class FakeApiHandler {
     if (fault !== undefined && this.#failsAtOnce(fault, response)) return;
     if (refusal !== undefined) return sendStatus(response, refusal);
     if (route === undefined || this.denied.get(route.resource) === 'absent') return sendNotFound(response);
+    const invalid = eventRefusal(route, verb, body);
+    if (invalid !== undefined) return sendStatus(response, invalid);
     if (verb === 'WATCH') return this.#watch(route, url.searchParams, response, fault);
     if (verb === 'LIST') return this.#list(route, url.searchParams, response, fault);
     if (verb === 'POST') return createObject(this.#store, route, body as Json, response);

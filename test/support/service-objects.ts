@@ -7,6 +7,7 @@ export function service(changes: Partial<Service> = {}): Service {
     kind: 'Service',
     namespace: 'ns1',
     name: 'svc1',
+    uid: '',
     type: 'ClusterIP',
     clusterIPs: { IPv4: '10.96.0.10', IPv6: 'fd00:96::10' },
     headless: false,

@@ -105,3 +105,43 @@ test('a watch list marks where its initial events end, unless the server does no
   server.setWatchList(422);
   expect(await get(`/api/v1/services?watch=true&${query}`)).toMatchObject({ kind: 'Status', code: 422 });
 });
+
+test('refuses an event that no API server would take, and says why', async () => {
+  const path = '/apis/events.k8s.io/v1/namespaces/shop/events';
+  const event = {
+    metadata: { name: 'web.1', namespace: 'shop' },
+    eventTime: '2026-01-02T03:04:05.678000Z',
+    reportingController: 'kube-proxy',
+    reportingInstance: 'weir-node-a',
+    action: 'Listen',
+    reason: 'FailedToListen',
+    regarding: { kind: 'Service', namespace: 'shop', name: 'web' },
+    note: 'ä'.repeat(512),
+    type: 'Warning',
+  };
+  const send = async (method: 'POST' | 'PATCH', body: object, name = ''): Promise<string> => {
+    const response = await fetch(`${server.url}${path}${name}`, { method, body: JSON.stringify(body) });
+    const { message = '' } = (await response.json()) as { readonly message?: string };
+    return `${response.status} ${message}`.trim();
+  };
+  const problem = 'Event.events.k8s.io "web.1" is invalid:';
+  expect(await send('POST', { ...event, note: `${event.note}x` })).toBe(
+    `422 ${problem} note: Invalid value: "": can have at most 1024 characters`,
+  );
+  expect(await send('POST', { ...event, metadata: { ...event.metadata, name: 'web-.1' } })).toMatch(
+    /^422 .* metadata\.name: Invalid value: "web-\.1"/,
+  );
+  expect(await send('POST', { ...event, regarding: { kind: 'Node', name: 'a' } })).toMatch(
+    /^422 .*does not match/,
+  );
+  expect(await send('POST', { ...event, metadata: { name: 'web.1', namespace: 'default' } })).toMatch(
+    /^400 /,
+  );
+  expect(await send('POST', event)).toBe('201');
+  const lastObservedTime = event.eventTime;
+  expect(await send('PATCH', { series: { count: 1, lastObservedTime } }, '/web.1')).toMatch(
+    /^422 .*at least 2/,
+  );
+  expect(await send('PATCH', { note: 'other' }, '/web.1')).toMatch(/^422 .*immutable/);
+  expect(await send('PATCH', { series: { count: 2, lastObservedTime } }, '/web.1')).toBe('200');
+});
