@@ -37,6 +37,7 @@ export class PolicyController {
   readonly #rules = new Map<RuleState, PolicyRules>();
   readonly #known: KnownPods;
   #changedPods: Set<string> | 'all' = new Set();
+  #hintsAreOutdated = false;
 
   constructor(options: PolicyControllerOptions) {
     this.#options = options;
@@ -53,6 +54,8 @@ export class PolicyController {
     const pods = this.#updatePods(isFirst ? namesOf(store.list('Pod')) : dirty.pods);
     const namespaces = isFirst ? store.list('Namespace').map((one) => one.name) : dirty.namespaces;
     if (new Set(policies).size > 0 || new Set(namespaces).size > 0) this.#changedPods = 'all';
+    if (this.#changedPods === 'all' || pods.length > 0 || this.#rangesChanged(dirty))
+      this.#hintsAreOutdated = true;
     for (const state of states) this.#updateFamily(state, podCIDRs, { policies, pods, namespaces });
     return {
       policies: new Set(policies).size,
@@ -71,6 +74,13 @@ export class PolicyController {
     const changed = this.#changedPods;
     this.#changedPods = new Set();
     return changed;
+  }
+
+  /** Whether anything has changed that hints come from, since the last call. */
+  takeHintsOutdated(): boolean {
+    const areOutdated = this.#hintsAreOutdated;
+    this.#hintsAreOutdated = false;
+    return areOutdated;
   }
 
   /** What connections are judged by. */
@@ -136,6 +146,12 @@ export class PolicyController {
       namespaces: store.list('Namespace'),
       serviceRanges: serviceRanges(store),
     });
+  }
+
+  /** Where the cluster does not name the ranges of its Services, their addresses stand for them. */
+  #rangesChanged({ serviceCIDRs, services }: Dirty): boolean {
+    if (serviceCIDRs) return true;
+    return services.size > 0 && this.#options.store.list('ServiceCIDR').length === 0;
   }
 
   #effectivePods(): readonly Pod[] {

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ApiObject } from '../../pkg/api/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
 import { RuleState } from '../../pkg/kernel/index.ts';
@@ -11,6 +12,7 @@ import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeCommandRunner, fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
 import { namespace, pod, policy } from '../../test/support/policy-world.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
+import { decoded } from '../../test/support/wire-objects.ts';
 import { DiagnosticLog } from '../diagnostic-log.ts';
 import { partOwnership } from '../sync/part-ownership.ts';
 import { readBootState } from './boot-guard.ts';
@@ -160,6 +162,54 @@ describe('PolicyFollowUp', () => {
     await clock.advance(1000);
     expect(log.lines).toEqual([hint]);
     expect(clock.sleeping).toBe(0);
+  });
+
+  it('tells hints anew when the ranges of Services come or change, though no policy, pod or namespace does', async () => {
+    const followUp = create();
+    const cidrs = (...cidrs: readonly string[]): ApiObject =>
+      decoded('ServiceCIDR', { metadata: { name: 'kubernetes' }, spec: { cidrs } }).object;
+    store.upsert(
+      policy('shop/to-services', {
+        podSelector: {},
+        policyTypes: ['Egress'],
+        egress: [{ to: [{ ipBlock: { cidr: '10.96.0.0/16' } }] }],
+      }),
+    );
+    await sync(followUp);
+    await clock.advance(5000);
+    expect(log.lines).toEqual([]);
+    store.upsert(cidrs('10.96.0.0/12'));
+    await sync(followUp);
+    await clock.advance(1000);
+    const toServices = expect.stringMatching(/^WARN NetworkPolicy shop\/to-services: .*Service/) as unknown;
+    expect(log.lines).toEqual([toServices]);
+    store.upsert(cidrs('172.20.0.0/16'));
+    await sync(followUp);
+    await clock.advance(1000);
+    store.upsert(cidrs('10.96.0.0/12'));
+    await sync(followUp);
+    await clock.advance(1000);
+    // Gone in between, and back.
+    expect(log.lines).toEqual([toServices, toServices]);
+    expect(clock.sleeping).toBe(0);
+  });
+
+  it('tells hints anew when the first Services come, where the cluster has no ServiceCIDRs', async () => {
+    const followUp = create();
+    store.upsert(
+      policy('shop/to-services', {
+        podSelector: {},
+        policyTypes: ['Egress'],
+        egress: [{ to: [{ ipBlock: { cidr: '10.96.0.0/16' } }] }],
+      }),
+    );
+    await sync(followUp);
+    await clock.advance(5000);
+    expect(log.lines).toEqual([]);
+    store.upsert(decoded('Service', { spec: { clusterIP: '10.96.0.1' } }).object);
+    await sync(followUp);
+    await clock.advance(1000);
+    expect(log.lines).toEqual([expect.stringContaining('NetworkPolicy shop/to-services')]);
   });
 
   it('tells nothing after it was stopped', async () => {

@@ -52,9 +52,8 @@ export class PolicyFollowUp {
   /** After a sync that ended well. `ranges`: this node's pod ranges. */
   async synced(ranges: readonly string[]): Promise<void> {
     const { policies, diagnostics } = this.#options;
-    const changed = policies.takeChangedPods();
-    const hasChanged = changed === 'all' || changed.size > 0;
-    this.#changed = merge(this.#changed, changed);
+    this.#changed = merge(this.#changed, policies.takeChangedPods());
+    const hasChanged = policies.takeHintsOutdated();
     if (hasChanged) this.#lastChange = this.#options.clock.now();
     if (hasChanged && !this.#hintsAreDue) void this.#tellHints();
     this.#mismatches.update(policies.rangeMismatches(), policies.isGuarded);

@@ -28,7 +28,8 @@ export function storeHandler({ store, diagnostics, changed, settled }: StoreHand
       const before = store.get(kind, namespace, name);
       if (store.remove(kind, namespace, name)) changed?.({ before, after: undefined });
     },
-    synced: () => store.markSynced(),
+    // Whoever starts the source waits for that.
+    synced: () => undefined,
     diagnostics,
     settled: () => settled?.(),
   };

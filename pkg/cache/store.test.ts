@@ -57,25 +57,16 @@ const clean = {
   pods: new Set(),
   policies: new Set(),
   namespaces: new Set(),
-  node: false,
   serviceCIDRs: false,
 };
 
 describe('Store', () => {
-  it('has not synced until it is told', () => {
-    const store = new Store();
-    expect(store.hasSynced).toBe(false);
-    store.markSynced();
-    expect(store.hasSynced).toBe(true);
-  });
-
   it.each([
     ['Service', service('web'), { services: new Set(['shop/web']) }],
     ['EndpointSlice', slice('web-abc', 'web'), { services: new Set(['shop/web']) }],
     ['Pod', pod('web-1'), { pods: new Set(['shop/web-1']) }],
     ['NetworkPolicy', policy, { policies: new Set(['shop/deny']) }],
     ['Namespace', namespace, { namespaces: new Set(['shop']) }],
-    ['Node', node, { node: true }],
     ['ServiceCIDR', serviceCIDR, { serviceCIDRs: true }],
   ])('marks the name of a %s that comes, and again when it goes', (kind, object, marks) => {
     const store = new Store();
@@ -85,6 +76,15 @@ describe('Store', () => {
     expect(store.remove(kind as ObjectKind, object.namespace, object.name)).toBe(true);
     expect(store.takeDirty()).toEqual({ ...clean, ...marks });
     expect(store.list(kind as ObjectKind)).toEqual([]);
+  });
+
+  it('marks nothing for a Node, which is looked at each time', () => {
+    const store = new Store();
+    expect(store.upsert(node)).toBe(true);
+    expect(store.takeDirty()).toEqual(clean);
+    expect(store.get('Node', '', 'node-a')).toBe(node);
+    expect(store.remove('Node', '', 'node-a')).toBe(true);
+    expect(store.takeDirty()).toEqual(clean);
   });
 
   it('marks nothing for an equal object', () => {

@@ -16,8 +16,6 @@ export interface Dirty {
   readonly pods: ReadonlySet<NamespacedName>;
   readonly policies: ReadonlySet<NamespacedName>;
   readonly namespaces: ReadonlySet<string>;
-  /** Any Node. */
-  readonly node: boolean;
   /** Any ServiceCIDR. */
   readonly serviceCIDRs: boolean;
 }
@@ -28,7 +26,6 @@ class DirtyNames implements Dirty {
   readonly pods = new Set<NamespacedName>();
   readonly policies = new Set<NamespacedName>();
   readonly namespaces = new Set<string>();
-  node = false;
   serviceCIDRs = false;
 }
 
@@ -48,16 +45,6 @@ export class Store {
   };
   readonly #slices = new SliceIndex();
   #dirty = new DirtyNames();
-  #synced = false;
-
-  /** Whether every kind has delivered its first complete state. Before that nothing may be written to the kernel. */
-  get hasSynced(): boolean {
-    return this.#synced;
-  }
-
-  markSynced(): void {
-    this.#synced = true;
-  }
 
   /** Puts an object in the place of the one of its name. Whether anything changed. */
   upsert(object: ApiObject): boolean {
@@ -136,7 +123,7 @@ export class Store {
         this.#dirty.namespaces.add(name);
         break;
       case 'Node':
-        this.#dirty.node = true;
+        // Whoever needs it looks at it each time: it is one object.
         break;
       case 'ServiceCIDR':
         this.#dirty.serviceCIDRs = true;

@@ -6,7 +6,7 @@ export interface WatchMetrics {
   listed(kind: string, durationMs: number, items: number): void;
   /** `first` is no restart; every other reason is. */
   watchStarted(kind: string, reason: string): void;
-  /** Any sign of life, an event or a bookmark; milliseconds since 1970. */
+  /** Any sign of life: an event, a bookmark, a watch that began; milliseconds since 1970. */
   heard(kind: string, epochMs: number): void;
   event(kind: string, type: string): void;
   failed(kind: string, reason: string): void;
@@ -48,7 +48,7 @@ export function createWatchMetrics(registry: Registry, nowSeconds: () => number)
   });
   const age = new Gauge({
     name: 'weir_watch_age_seconds',
-    help: 'How long ago the API server was last heard of a kind, event or bookmark.',
+    help: 'How long ago the API server was last heard of a kind: an event, a bookmark, or a watch that it let begin.',
     labelNames: ['kind'],
     registers: [],
     collect() {

@@ -57,8 +57,6 @@ export function kubeApiserver(plane: ControlPlane): ProgramSpec {
       '--allow-privileged=true',
       '--kubelet-preferred-address-types=InternalIP',
       '--profiling=false',
-      // Streamed lists need etcd 3.4.31; with less the server promises them and then refuses each.
-      '--feature-gates=WatchList=false',
     ],
   };
 }

@@ -137,6 +137,32 @@ describe.skipIf(!canRunFaults('nft'))('a start', () => {
     await weir.waitForLine(/\bready: /, { timeoutMs: 60_000 });
   });
 
+  test.each<readonly [string, (api: FakeApiServer) => void]>([
+    ['is an ERROR event, as with an older etcd,', (api) => api.setWatchList('no-progress')],
+    ['is put off with 429', (api) => api.fault({ effect: 'status', code: 429, streaming: true })],
+    ['says nothing', (api) => api.fault({ effect: 'hang', afterBytes: 0, streaming: true })],
+    ['breaks off', (api) => api.fault({ effect: 'reset', afterBytes: 40, streaming: true })],
+  ])('where every stream of a list %s for good, writes all the same', async (_, order) => {
+    order(agent.api);
+    agent.api.put(policy);
+    const weir = agent.launch();
+    await weir.waitForLine(/\bready: /, { timeoutMs: 60_000 });
+    await expect.poll(() => agent.status(healthPort, '/readyz'), patience).toBe(200);
+    const rules = JSON.stringify(await agent.faults.rules());
+    expect(rules).toContain(`-d ${frontendsOf(1, 'IPv4').clusterIP}/32 `);
+    expect(rules).toContain('-A WEIR-INGRESS ');
+    expect(weir.lines.filter((line) => / INFO .*Weir lists by pages/.test(line))).toHaveLength(1);
+  });
+
+  test('with a server from before Kubernetes 1.31 leaves out headless Services itself', async () => {
+    await agent.newApi({ release: 'before-1.31' });
+    agent.putService(liveServices.shop);
+    const weir = agent.launch();
+    await weir.waitForLine(/\bready: /, { timeoutMs: 60_000 });
+    expect(complaints(weir)).toEqual([]);
+    expect(await agent.faults.save('IPv4', '-t', 'nat')).toContain(frontendsOf(1, 'IPv4').clusterIP);
+  });
+
   test("with kubeadm's ConfigMap and the node's name beside it needs nothing else", async () => {
     const config = agent.path('config.conf');
     await writeFile(config, kubeadmConfig.replace('/var/lib/kube-proxy/kubeconfig.conf', agent.kubeconfig));

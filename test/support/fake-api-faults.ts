@@ -1,5 +1,6 @@
 import type { BodyFault } from './fake-api-body.ts';
 import type { Resource } from './fake-api-resources.ts';
+import type { StatusAnswer } from './fake-api-status.ts';
 
 export type FakeApiVerb = 'GET' | 'LIST' | 'WATCH' | 'POST' | 'PATCH';
 
@@ -9,6 +10,8 @@ interface Befalls {
   readonly on?: Resource;
   /** All verbs unless told. */
   readonly verb?: FakeApiVerb;
+  /** Only requests for a streaming list, or all but those; both unless told. */
+  readonly streaming?: boolean;
   /** How many requests; all until `clearFaults` unless told. */
   readonly times?: number;
   /** How many matching requests go well before. */
@@ -32,12 +35,7 @@ export type FaultEffect =
       readonly body?: string;
     }
   /** A watch that begins well tells an ERROR event before anything else, and ends. */
-  | {
-      readonly effect: 'error-event';
-      readonly code: number;
-      readonly reason: string;
-      readonly message?: string;
-    };
+  | ({ readonly effect: 'error-event' } & StatusAnswer);
 
 export type Fault = FaultEffect & Befalls;
 
@@ -54,11 +52,12 @@ export class FakeApiFaults {
   }
 
   /** What befalls this request; the oldest order that fits counts. */
-  take(resource: Resource | undefined, verb: FakeApiVerb): FaultEffect | undefined {
+  take(resource: Resource | undefined, verb: FakeApiVerb, isStreaming: boolean): FaultEffect | undefined {
     for (const order of this.#faults) {
-      const { on, verb: only } = order.fault;
+      const { on, verb: only, streaming } = order.fault;
       if (order.left === 0 || (on !== undefined && on !== resource)) continue;
       if (only !== undefined && only !== verb) continue;
+      if (streaming !== undefined && streaming !== isStreaming) continue;
       if (order.spared > 0) {
         order.spared -= 1;
         continue;

@@ -7,17 +7,30 @@ import { eventRefusal } from './fake-api-events.ts';
 import { FakeApiFaults, type FakeApiVerb, type FaultEffect } from './fake-api-faults.ts';
 import { FakeApiLists } from './fake-api-list.ts';
 import { createObject, patchObject, sendObject } from './fake-api-objects.ts';
+import { optionsRefusal, type WatchListSupport } from './fake-api-options.ts';
 import { type Resource, type Route, routeOf } from './fake-api-resources.ts';
-import { selectorOf } from './fake-api-selectors.ts';
-import { type StatusAnswer, sendNotFound, sendStatus, tooNew, tooOld } from './fake-api-status.ts';
+import { type Release, type Selector, selectorOf } from './fake-api-selectors.ts';
+import {
+  noProgress,
+  type StatusAnswer,
+  sendNotFound,
+  sendStatus,
+  tooNew,
+  tooOld,
+} from './fake-api-status.ts';
 import type { FakeApiStore } from './fake-api-store.ts';
 import { FakeApiWatch } from './fake-api-watch.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
 export interface FakeApiOptions {
-  /** Whether `sendInitialEvents` is answered; 400 and 422 refuse it, `ignored` is a server that does not know the word. */
-  readonly watchList: 'on' | 'ignored' | 400 | 422;
+  /**
+   * Whether `sendInitialEvents` is answered; 400 and 422 refuse it, `ignored` is a server that does not know the word, and
+   * `no-progress` one that promises streams and can't keep it, because its etcd does not say how far it is.
+   */
+  readonly watchList: 'on' | 'ignored' | 'no-progress' | 400 | 422;
+  /** What it can select by. */
+  readonly release: Release;
   /** How a watch from too old a version is turned away: with an ERROR event, or with HTTP 410. */
   readonly expiredAs: 'event' | 'http';
   readonly bookmarkIntervalMs: number;
@@ -85,15 +98,17 @@ export class FakeApiHandler {
     if (body === undefined) return;
     this.#record(request, url, route, verb, body);
     await this.#connections.mayWrite();
-    const fault = this.faults.take(route?.resource, verb);
+    const isStreaming = verb === 'WATCH' && url.searchParams.get('sendInitialEvents') === 'true';
+    const fault = this.faults.take(route?.resource, verb, isStreaming);
     const refusal = this.#refusal(request, route, verb);
     if (fault !== undefined && this.#failsAtOnce(fault, response)) return;
     if (refusal !== undefined) return sendStatus(response, refusal);
-    if (route === undefined || this.denied.get(route.resource) === 'absent') return sendNotFound(response);
+    if (route === undefined || this.denied.get(route.resource) === 'absent')
+      return sendNotFound(response, url.pathname);
     const invalid = eventRefusal(route, verb, body);
     if (invalid !== undefined) return sendStatus(response, invalid);
-    if (verb === 'WATCH') return this.#watch(route, url.searchParams, response, fault);
-    if (verb === 'LIST') return this.#list(route, url.searchParams, response, fault);
+    if (verb === 'WATCH' || verb === 'LIST')
+      return this.#read(route, verb, url.searchParams, response, fault);
     if (verb === 'POST') return createObject(this.#store, route, body as Json, response);
     if (verb === 'PATCH') patchObject(this.#store, route, body);
     return sendObject(this.#store, route, response);
@@ -154,13 +169,23 @@ export class FakeApiHandler {
     }
   }
 
-  async #list(
+  async #read(
     route: Route,
+    verb: 'WATCH' | 'LIST',
     query: URLSearchParams,
     response: ServerResponse,
-    fault?: FaultEffect,
+    fault: FaultEffect | undefined,
   ): Promise<void> {
-    const parts = this.lists.list(route, query);
+    const refusal = optionsRefusal(query, verb === 'WATCH', supportOf(this.watchList));
+    if (refusal !== undefined)
+      return sendStatus(
+        response,
+        this.watchList === 400 ? { ...refusal, code: 400, reason: 'BadRequest' } : refusal,
+      );
+    const selector = selectorOf(route.resource, query, this.#options.release);
+    if (typeof selector === 'string') return sendStatus(response, { code: 400, message: selector });
+    if (verb === 'WATCH') return this.#watch(route, query, selector, response, fault);
+    const parts = this.lists.list(route, query, selector);
     if ('code' in parts) return sendStatus(response, parts);
     const body = this.#begin(response, fault);
     for (const part of parts) await body.write(part);
@@ -170,24 +195,23 @@ export class FakeApiHandler {
   async #watch(
     route: Route,
     query: URLSearchParams,
+    selector: Selector,
     response: ServerResponse,
-    fault?: FaultEffect,
+    fault: FaultEffect | undefined,
   ): Promise<void> {
-    const selector = selectorOf(query);
-    if (typeof selector === 'string') return sendStatus(response, { code: 400, message: selector });
     const asksInitial = query.get('sendInitialEvents') === 'true' && this.watchList !== 'ignored';
     const asked = query.get('resourceVersion') ?? '';
-    const refusal = asksInitial ? this.#watchListRefusal(query, asked) : this.#watchRefusal(route, asked);
+    const refusal = asksInitial ? undefined : this.#watchRefusal(route, asked);
     if (refusal !== undefined) return sendStatus(response, refusal);
     const bookmarks = query.get('allowWatchBookmarks') === 'true';
-    const fromNothing = asked === '' || asked === '0';
+    const fromNothing = asksInitial || asked === '' || asked === '0';
     const body = this.#begin(response, fault);
     const watch = new FakeApiWatch(
       {
         route,
         selector,
         bookmarks,
-        initialEvents: asksInitial || fromNothing,
+        initialEvents: fromNothing,
         markEnd: asksInitial && bookmarks,
         version: fromNothing ? undefined : Number(asked),
       },
@@ -201,24 +225,14 @@ export class FakeApiHandler {
     });
     const seconds = Number(query.get('timeoutSeconds') ?? 1800);
     const timer = setTimeout(() => watch.disturb({ effect: 'end' }), seconds * 1000).unref();
-    await watch.run(fault);
+    const failure = asksInitial && bookmarks ? this.#streamFailure(asked) : undefined;
+    await watch.run(failure === undefined ? fault : { effect: 'error-event', ...failure });
     clearTimeout(timer);
   }
 
-  #watchListRefusal(query: URLSearchParams, asked: string): StatusAnswer | undefined {
-    if (this.watchList === 400 || this.watchList === 422) {
-      const message = 'sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled';
-      return {
-        code: this.watchList,
-        message: `ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: ${message}`,
-      };
-    }
-    if (query.get('resourceVersionMatch') !== 'NotOlderThan') {
-      return {
-        code: 422,
-        message: 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
-      };
-    }
+  /** What a stream says instead of the state; the answer has begun with 200 by then. */
+  #streamFailure(asked: string): StatusAnswer | undefined {
+    if (this.watchList === 'no-progress') return noProgress;
     return Number(asked) > this.#store.version ? tooNew(Number(asked), this.#store.version) : undefined;
   }
 
@@ -233,6 +247,11 @@ export class FakeApiHandler {
     response.flushHeaders();
     return new FakeApiBody(response, bodyFaultOf(fault), () => this.#connections.mayWrite());
   }
+}
+
+function supportOf(watchList: FakeApiOptions['watchList']): WatchListSupport {
+  if (watchList === 'ignored') return 'unknown';
+  return watchList === 'on' || watchList === 'no-progress' ? 'on' : 'off';
 }
 
 function clientNameOf(socket: Socket): string | undefined {

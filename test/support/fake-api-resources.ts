@@ -43,6 +43,15 @@ export function routeOf(path: string): Route | undefined {
   return { resource, groupVersion, namespace, name };
 }
 
+/** Whether a path is below a group and version that such a server has, of whatever kind. */
+export function isInServedGroup(path: string): boolean {
+  const [, root, ...parts] = path.split('/');
+  const groupVersion = (root === 'api' ? parts.slice(0, 1) : parts.slice(0, 2)).join('/');
+  return allResources.some((resource) =>
+    (resources[resource].groupVersions as readonly string[]).includes(groupVersion),
+  );
+}
+
 export function resourceOfKind(kind: unknown): Resource {
   const resource = allResources.find((resource) => resources[resource].kind === kind);
   if (resource === undefined) throw new RangeError(`the fake API server has no kind ${String(kind)}`);

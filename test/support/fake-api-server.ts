@@ -46,6 +46,7 @@ export class FakeApiServer {
     this.#connections = new FakeApiConnections(this.#server);
     this.#handler = new FakeApiHandler(this.#store, this.#connections, {
       watchList: options.watchList ?? 'on',
+      release: options.release ?? 'current',
       expiredAs: options.expiredAs ?? 'event',
       bookmarkIntervalMs: options.bookmarkIntervalMs ?? 60_000,
       token: options.token,

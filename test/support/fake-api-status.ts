@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import { isInServedGroup } from './fake-api-resources.ts';
 
 /** The reasons that API servers give with their codes. */
 const reasons: Readonly<Record<number, string>> = {
@@ -53,11 +54,21 @@ function sendJson(
   response.end(`${JSON.stringify(body)}\n`);
 }
 
-/** As an API server answers a path it does not know. */
-export function sendNotFound(response: ServerResponse): void {
+/** As an API server answers a path it does not know: with a Status where it knows the group, and else in plain words. */
+export function sendNotFound(response: ServerResponse, path: string): void {
+  if (isInServedGroup(path))
+    return sendStatus(response, { code: 404, message: 'the server could not find the requested resource' });
   response.writeHead(404, { 'content-type': 'text/plain; charset=utf-8' });
   response.end('404 page not found\n');
 }
+
+/** Of every stream of a server whose etcd is older than 3.4.31 or 3.5.13. */
+export const noProgress: StatusAnswer = {
+  code: 500,
+  reason: 'InternalError',
+  message:
+    'a watch stream was requested by the client but the required storage feature RequestWatchProgress is disabled',
+};
 
 export function tooOld(version: string, oldest: number): StatusAnswer {
   return { code: 410, reason: 'Expired', message: `too old resource version: ${version} (${oldest})` };

@@ -170,7 +170,7 @@ function storedObject(resource: Resource, resourceVersion: number, object: Json)
     resourceVersion,
     rest: Buffer.from(JSON.stringify(object).slice(1)),
     labels,
-    fields: selectableFieldsOf(object),
+    fields: selectableFieldsOf(resource, object),
   };
 }
 

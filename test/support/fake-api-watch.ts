@@ -9,12 +9,7 @@ import type { Change, FakeApiStore, StoredObject } from './fake-api-store.ts';
 /** What may befall a watch that runs already. */
 export type WatchDisturbance =
   | { readonly effect: 'end' | 'reset' | 'half-line' | 'garbage' | 'hang' }
-  | {
-      readonly effect: 'error-event';
-      readonly code: number;
-      readonly reason: string;
-      readonly message?: string;
-    };
+  | ({ readonly effect: 'error-event' } & StatusAnswer);
 
 export interface WatchOptions {
   readonly route: Route;

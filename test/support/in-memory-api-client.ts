@@ -6,11 +6,14 @@ import {
   ApiStatusError,
   type ApiStream,
 } from '../../pkg/source/apiserver/api-client.ts';
+import { statusError } from '../../pkg/source/apiserver/status-error.ts';
 import { FakeApiLists } from './fake-api-list.ts';
+import { optionsRefusal } from './fake-api-options.ts';
 import { type Resource, type Route, routeOf } from './fake-api-resources.ts';
-import { selectorOf } from './fake-api-selectors.ts';
+import { type Release, type Selector, selectorOf } from './fake-api-selectors.ts';
+import { noProgress, type StatusAnswer, statusObject } from './fake-api-status.ts';
 import { FakeApiStore, parsed } from './fake-api-store.ts';
-import { InMemoryWatch } from './in-memory-watch.ts';
+import { type Disturbance, errorLine, InMemoryWatch } from './in-memory-watch.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -22,8 +25,13 @@ export interface AskedRequest {
 
 export interface InMemoryApiOptions {
   readonly clock: Clock;
-  /** Whether watches may begin with what is there: `ignored` as by servers that do not know the parameter. */
-  readonly watchList?: 'on' | 'refused' | 'ignored';
+  /**
+   * Whether watches may begin with what is there: `ignored` as by servers that do not know the parameter, `no-progress` as by
+   * one whose etcd does not say how far it is: it promises streams, and each is an ERROR event.
+   */
+  readonly watchList?: 'on' | 'refused' | 'ignored' | 'no-progress';
+  /** What it can select by. */
+  readonly release?: Release;
   /** Cuts what a watch sends into pieces of this many bytes. */
   readonly pieceBytes?: () => number;
 }
@@ -37,19 +45,21 @@ export class InMemoryApiClient implements ApiClient {
   readonly requests: AskedRequest[] = [];
   /** What befalls a request instead of an answer. */
   refuse: (request: AskedRequest) => Error | undefined = () => undefined;
+  /** What befalls a watch as it begins. */
+  begin: (request: AskedRequest) => (Disturbance & { readonly afterLines?: number }) | undefined = () =>
+    undefined;
 
   constructor(options: InMemoryApiOptions) {
     this.#options = options;
   }
 
   async open(request: ApiRequest, signal: AbortSignal): Promise<ApiStream> {
-    const { route, query } = await this.#ask(request, signal);
+    const { asked, route, selector } = await this.#ask(request, signal);
+    const { query } = asked;
     const { clock, watchList = 'on', pieceBytes } = this.#options;
     const beginning = query.get('sendInitialEvents') === 'true';
-    if (beginning && watchList === 'refused')
-      throw new ApiStatusError(422, 'Invalid', 'sendInitialEvents is forbidden for watch');
-    const selector = selectorOf(query);
-    if (typeof selector === 'string') throw new ApiStatusError(400, 'BadRequest', selector);
+    const failure: Disturbance | undefined =
+      beginning && watchList === 'no-progress' ? { effect: 'say', text: errorLine(noProgress) } : undefined;
     const watch = new InMemoryWatch({
       clock,
       signal,
@@ -58,6 +68,8 @@ export class InMemoryApiClient implements ApiClient {
       selector,
       version: beginning ? undefined : Number(query.get('resourceVersion')),
       marksEnd: watchList === 'on',
+      sparseBookmarks: watchList === 'no-progress',
+      begins: failure ?? this.begin(asked),
       timeoutMs: Number(query.get('timeoutSeconds')) * 1000,
       pieceBytes: pieceBytes ?? (() => Number.POSITIVE_INFINITY),
       onEnd: () => this.watches.delete(watch),
@@ -67,9 +79,9 @@ export class InMemoryApiClient implements ApiClient {
   }
 
   async json(request: ApiRequest, signal: AbortSignal): Promise<unknown> {
-    const { route, query } = await this.#ask(request, signal);
-    const answer = this.#lists.list(route, query);
-    if ('code' in answer) throw new ApiStatusError(answer.code, answer.reason ?? '', answer.message ?? '');
+    const { asked, route, selector } = await this.#ask(request, signal);
+    const answer = this.#lists.list(route, asked.query, selector);
+    if ('code' in answer) throw statusErrorOf(answer);
     return JSON.parse(Buffer.concat([...answer]).toString()) as unknown;
   }
 
@@ -103,7 +115,10 @@ export class InMemoryApiClient implements ApiClient {
     return this.requests.filter((request) => request.verb === verb && request.resource === resource);
   }
 
-  async #ask(request: ApiRequest, signal: AbortSignal): Promise<{ route: Route; query: URLSearchParams }> {
+  async #ask(
+    request: ApiRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly asked: AskedRequest; readonly route: Route; readonly selector: Selector }> {
     // As over a wire: the answer is not there at once.
     await Promise.resolve();
     signal.throwIfAborted();
@@ -112,10 +127,21 @@ export class InMemoryApiClient implements ApiClient {
     if (route === undefined) throw new ApiStatusError(404, 'NotFound', `no such path: ${path}`);
     const asked = { verb: request.verb, resource: route.resource, query: new URLSearchParams(query) };
     this.requests.push(asked);
-    const refusal = this.refuse(asked);
-    if (refusal !== undefined) throw refusal;
-    return { route, query: asked.query };
+    const error = this.refuse(asked);
+    if (error !== undefined) throw error;
+    const { watchList = 'on', release } = this.#options;
+    const support = watchList === 'ignored' ? 'unknown' : watchList === 'refused' ? 'off' : 'on';
+    const refusal = optionsRefusal(asked.query, asked.verb === 'WATCH', support);
+    if (refusal !== undefined) throw statusErrorOf(refusal);
+    const selector = selectorOf(route.resource, asked.query, release);
+    if (typeof selector === 'string') throw statusErrorOf({ code: 400, message: selector });
+    return { asked, route, selector };
   }
+}
+
+/** As the transport makes one of an answer. */
+function statusErrorOf(answer: StatusAnswer): ApiStatusError {
+  return statusError({ statusCode: answer.code, headers: {}, text: JSON.stringify(statusObject(answer)) });
 }
 
 /** As a client says it when the other side is not there. */

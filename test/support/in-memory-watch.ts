@@ -3,10 +3,13 @@ import { WakeableSleep } from '../../pkg/source/wakeable-sleep.ts';
 import { inNamespace, kindPrefix } from './fake-api-list.ts';
 import type { Route } from './fake-api-resources.ts';
 import type { Selector } from './fake-api-selectors.ts';
-import { statusObject, tooOld } from './fake-api-status.ts';
+import { type StatusAnswer, statusObject, tooOld } from './fake-api-status.ts';
 import type { Change, FakeApiStore, StoredObject } from './fake-api-store.ts';
 
-/** What may befall a running watch. `hang`: nothing comes any more, and nothing ends. */
+/**
+ * What may befall a running watch, or one as it begins: before anything is said. `hang`: nothing comes any more, and nothing
+ * ends.
+ */
 export type Disturbance =
   | { readonly effect: 'end' | 'reset' | 'hang' }
   /** These bytes come next, and then the end. */
@@ -21,12 +24,17 @@ interface InMemoryWatchOptions {
   /** What to watch from; undefined to begin with what is there. */
   readonly version: number | undefined;
   readonly marksEnd: boolean;
+  /** Bookmarks come only where something has changed, and every ten minutes: as often as an older etcd says how far it is. */
+  readonly sparseBookmarks: boolean;
+  /** What befalls it at once; with `afterLines`, when so many objects have been told. */
+  readonly begins: (Disturbance & { readonly afterLines?: number }) | undefined;
   readonly timeoutMs: number;
   readonly pieceBytes: () => number;
   readonly onEnd: () => void;
 }
 
 const bookmarkIntervalMs = 60_000;
+const progressIntervalMs = 600_000;
 
 /** One watch as its client reads it. */
 export class InMemoryWatch {
@@ -37,6 +45,7 @@ export class InMemoryWatch {
   constructor(options: InMemoryWatchOptions) {
     this.#options = options;
     this.#sleep = new WakeableSleep(options.clock);
+    this.#disturbance = options.begins;
   }
 
   get resource(): Route['resource'] {
@@ -70,15 +79,20 @@ export class InMemoryWatch {
   }
 
   async *#texts(): AsyncGenerator<string> {
-    const { clock, signal, store, route, version, marksEnd, timeoutMs } = this.#options;
+    const { clock, signal, store, route, version, marksEnd, timeoutMs, begins } = this.#options;
     const from = version ?? store.version;
     if (version === undefined) {
-      for (const object of store.list(route.resource))
-        if (this.#selects(object)) yield this.#line('ADDED', object);
-      if (marksEnd) yield this.#bookmark(from, true);
+      const lines = store.list(route.resource).filter((object) => this.#selects(object));
+      for (const object of begins === undefined ? lines : lines.slice(0, begins.afterLines ?? 0))
+        yield this.#line('ADDED', object);
+      if (marksEnd && begins === undefined) yield this.#bookmark(from, true);
     }
     const endsAt = clock.now() + timeoutMs;
     let bookmarkAt = clock.now() + bookmarkIntervalMs;
+    let marked = from;
+    const openedAt = clock.now();
+    const hasProgress = (): boolean =>
+      Math.floor(clock.now() / progressIntervalMs) > Math.floor(openedAt / progressIntervalMs);
     let cursor = store.cursorAfter(route.resource, from);
     while (clock.now() < endsAt || this.#disturbance?.effect === 'hang') {
       signal.throwIfAborted();
@@ -94,15 +108,18 @@ export class InMemoryWatch {
       const changes: readonly Change[] | undefined =
         cursor === undefined ? undefined : store.changesFrom(route.resource, cursor);
       if (cursor === undefined || changes === undefined) {
-        yield `${JSON.stringify({ type: 'ERROR', object: statusObject(tooOld(String(from), store.version)) })}\n`;
+        yield errorLine(tooOld(String(from), store.version));
         return;
       }
       cursor += changes.length;
+      marked = changes.at(-1)?.object.resourceVersion ?? marked;
       const text = changes.map((change) => this.#lineOf(change)).join('');
       if (text !== '') yield text;
       if (clock.now() >= bookmarkAt) {
         bookmarkAt += bookmarkIntervalMs;
-        yield this.#bookmark(store.version, false);
+        if (!this.#options.sparseBookmarks) yield this.#bookmark(store.version, false);
+        else if (hasProgress()) yield this.#bookmark(store.version, false);
+        else if (marked > from) yield this.#bookmark(marked, false);
       } else if (text === '') {
         await this.#sleep.sleep(Math.min(bookmarkAt, endsAt) - clock.now());
       }
@@ -131,4 +148,9 @@ export class InMemoryWatch {
     const object = { metadata: { resourceVersion: String(version), ...annotations } };
     return `${JSON.stringify({ type: 'BOOKMARK', object })}\n`;
   }
+}
+
+/** An ERROR event, as a line of a watch. */
+export function errorLine(answer: StatusAnswer): string {
+  return `${JSON.stringify({ type: 'ERROR', object: statusObject(answer) })}\n`;
 }

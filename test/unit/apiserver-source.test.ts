@@ -78,7 +78,7 @@ function deletions({ told }: World): readonly string[] {
 }
 
 describe('from the start', { timeout: 60_000 }, () => {
-  test.each(['on', 'ignored', 400, 422] as const)(
+  test.each(['on', 'ignored', 'no-progress', 400, 422] as const)(
     'everything is told, with streaming lists %s',
     async (watchList) => {
       const world = await createWorld({ watchList, bookmarkIntervalMs: 300 });
@@ -113,6 +113,59 @@ describe('from the start', { timeout: 60_000 }, () => {
     world.server.fault({ ...fault, verb: 'LIST' });
     await world.source.start(world.told);
     expect(world.told.objects.size).toBe(13);
+    await changeAndWait(world);
+  });
+
+  const lasting: readonly (readonly [string, Fault])[] = [
+    ...faults.filter(([, fault]) => fault.effect !== 'slow'),
+    ['an ERROR event 500', { effect: 'error-event', code: 500, reason: 'InternalError' }],
+    ['an ERROR event 429', { effect: 'error-event', code: 429, reason: 'TooManyRequests' }],
+    ['silence', { effect: 'hang', afterBytes: 0 }],
+    ['silence in the middle', { effect: 'hang', afterBytes: 100 }],
+    ['no headers', { effect: 'stall' }],
+  ];
+  const forGood = (fault: Fault): Fault => ({ ...fault, times: Infinity });
+
+  test.each(lasting)('%s of every stream, without an end, is got round by pages', async (_, fault) => {
+    const world = await createWorld();
+    world.server.fault({ ...forGood(fault), streaming: true });
+    await world.source.start(world.told);
+    expect(world.told.objects.size).toBe(13);
+    await changeAndWait(world);
+    expect(deletions(world)).toEqual(['- Pod shop/c']);
+    const streams = world.server.requests.filter(({ query }) => 'sendInitialEvents' in query);
+    expect(streams.length).toBeLessThanOrEqual(7);
+  });
+
+  // Silence takes as long as time-outs of the transport, or as a quiet kind: see streaming-lists.test.ts, which has them all.
+  const loud = lasting.filter(([, { effect }]) => effect !== 'hang' && effect !== 'stall');
+  const some = loud.filter(([name]) => ['a reset', 'wrong JSON', 'an ERROR event 500'].includes(name));
+
+  test.each(some)('%s of every watch, without an end, is got round by lists', async (_, fault) => {
+    const world = await createWorld();
+    world.server.fault({ ...forGood(fault), verb: 'WATCH' });
+    await world.source.start(world.told);
+    expect(world.told.objects.size).toBe(13);
+    await changeAndWait(world);
+    expect(deletions(world)).toEqual(['- Pod shop/c']);
+  });
+
+  test.each(loud)('%s of every list, without an end, is got round by streams', async (_, fault) => {
+    const world = await createWorld();
+    // Of each kind the first stream breaks, and then the pages.
+    world.server.fault({ effect: 'no-answer', streaming: true, times: 7 });
+    world.server.fault({ ...forGood(fault), verb: 'LIST' });
+    await world.source.start(world.told);
+    expect(world.told.objects.size).toBe(13);
+    await changeAndWait(world);
+  });
+
+  test('a server from before Kubernetes 1.31 is asked without the selector that it does not know', async () => {
+    const world = await createWorld({ release: 'before-1.31', watchList: 422 });
+    world.server.put(wireService('headless', 'None'));
+    await world.source.start(world.told);
+    expect(world.told.names('Service')).toEqual(['a', 'b', 'c']);
+    expect(world.log.lines.filter((line) => line.startsWith('WARN'))).toEqual([]);
     await changeAndWait(world);
   });
 

@@ -31,7 +31,7 @@ async function names(query: string): Promise<readonly string[]> {
 /** The whole of a watch that the server ends. */
 async function told(query: string): Promise<readonly string[]> {
   const text = await (
-    await fetch(`${server.url}/api/v1/services?watch=true&timeoutSeconds=0.2&${query}`)
+    await fetch(`${server.url}/api/v1/services?watch=true&timeoutSeconds=1&${query}`)
   ).text();
   return text
     .split('\n')
@@ -144,4 +144,56 @@ test('refuses an event that no API server would take, and says why', async () =>
   );
   expect(await send('PATCH', { note: 'other' }, '/web.1')).toMatch(/^422 .*immutable/);
   expect(await send('PATCH', { series: { count: 2, lastObservedTime } }, '/web.1')).toBe('200');
+});
+
+test.each([
+  ['a match without a version', 'resourceVersionMatch=NotOlderThan', 422, 'Invalid'],
+  ['an exact match of version 0', 'resourceVersion=0&resourceVersionMatch=Exact', 422, 'Invalid'],
+  ['a match that is none', 'resourceVersion=5&resourceVersionMatch=Newest', 422, 'Invalid'],
+  ['a list that is to stream', 'sendInitialEvents=true', 422, 'Invalid'],
+  ['a continue that is no token', 'continue=nonsense', 400, 'BadRequest'],
+  ['a version that is none', 'resourceVersion=x', 400, 'BadRequest'],
+  ['a limit that is none', 'limit=x', 400, 'BadRequest'],
+  ['a list not older than the future', 'resourceVersion=9999999', 504, 'Timeout'],
+  ['a field that nobody knows', 'fieldSelector=spec.nodeName%3Dx', 400, 'BadRequest'],
+  ['a stream without a match', 'watch=true&sendInitialEvents=true', 422, 'Invalid'],
+  ['a watch with a match', 'watch=true&resourceVersionMatch=NotOlderThan', 422, 'Invalid'],
+  ['a watch for a part of a second', 'watch=true&timeoutSeconds=0.5', 400, 'BadRequest'],
+])('refuses %s, as a real one', async (_, query, code, reason) => {
+  expect(await get(`/api/v1/services?${query}`)).toMatchObject({ kind: 'Status', code, reason });
+});
+
+test('a server whose etcd does not say how far it is promises streams, and does not keep it', async () => {
+  server.setWatchList('no-progress');
+  service('web');
+  const query = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+  expect(await told(query)).toEqual(['ERROR 500']);
+});
+
+test('a stream from a version that is yet to come is an error event', async () => {
+  const query = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+  expect(await told(`${query}&resourceVersion=9999999`)).toEqual(['ERROR 504']);
+});
+
+test('a fault may befall streams only, or all but streams, for good', async () => {
+  service('web');
+  const stream = 'sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true';
+  server.fault({ effect: 'status', code: 429, streaming: true });
+  for (let round = 0; round < 3; round++)
+    expect(await get(`/api/v1/services?watch=true&${stream}`)).toMatchObject({ code: 429 });
+  expect(await names('')).toEqual(['web']);
+  server.clearFaults();
+  server.fault({ effect: 'status', code: 503, streaming: false });
+  expect(await told(stream)).toEqual(['ADDED web', 'BOOKMARK k8s.io/initial-events-end']);
+  expect(await get('/api/v1/services')).toMatchObject({ code: 503 });
+});
+
+test('a server from before 1.31 selects Services by name and namespace only', async () => {
+  const old = await new FakeApiServer({ release: 'before-1.31' }).start();
+  const answer = await fetch(`${old.url}/api/v1/services?fieldSelector=spec.clusterIP%21%3DNone`);
+  expect(await answer.json()).toMatchObject({
+    code: 400,
+    message: '"spec.clusterIP" is not a known field selector: only "metadata.name", "metadata.namespace"',
+  });
+  await old.close();
 });

@@ -257,7 +257,8 @@ test('ends a watch in which nothing is heard, and goes on', async () => {
   expect(world.told.takeLog()).toEqual([]);
   await world.clock.advance(40_000);
   expect(world.told.takeLog()).toEqual(['+ Pod shop/b', 'settled']);
-  expect(world.observed).toContain('failed Pod idle');
+  expect(world.observed).toContain('watchStarted Pod idle');
+  expect(world.observed.filter((line) => line.startsWith('failed'))).toEqual([]);
   expect(world.api.watches.size).toBe(7);
   await world.source.stop();
 });
@@ -440,7 +441,7 @@ test.each([
 test.each([
   [status(401, 'Unauthorized'), "does not accept Weir's token or certificate (401)"],
   [unreachable(), 'connect ECONNREFUSED'],
-  [status(503, 'ServiceUnavailable'), "can't watch"],
+  [status(503, 'ServiceUnavailable'), "can't list"],
   [status(429, 'TooManyRequests'), 'is busy and puts Weir off'],
 ])('waits for a server that answers %s at the start, and says so', async (error, words) => {
   const world = sourceWorld();

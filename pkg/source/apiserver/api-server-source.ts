@@ -7,6 +7,7 @@ import { Reflector } from './reflector.ts';
 import { noObserver, type ReflectorObserver } from './reflector-observer.ts';
 import { qualifiedName, type Resource, watchedResources } from './resources.ts';
 import { SharedValues } from './shared-values.ts';
+import { StreamingLists } from './streaming-lists.ts';
 
 export interface ApiServerSourceOptions {
   readonly client: ApiClient;
@@ -36,6 +37,7 @@ class ApiServerSource implements Source {
   readonly #resources: readonly Resource[];
   readonly #missing: Set<Resource>;
   readonly #shared = new SharedValues();
+  readonly #streaming: StreamingLists;
   readonly #synced = Promise.withResolvers<void>();
   #running: readonly Promise<void>[] = [];
 
@@ -43,6 +45,7 @@ class ApiServerSource implements Source {
     this.#options = options;
     this.#resources = watchedResources(options.nodeName);
     this.#missing = new Set(this.#resources);
+    this.#streaming = new StreamingLists(options.clock);
   }
 
   async start(handler: SourceHandler): Promise<void> {
@@ -78,6 +81,7 @@ class ApiServerSource implements Source {
       observer,
       log: failures,
       shared: this.#shared,
+      streaming: this.#streaming,
       onSynced: () => {
         this.#missing.delete(resource);
         if (this.#missing.size > 0) return;

@@ -24,8 +24,8 @@ export interface FailureContext {
  */
 export class FailureLog {
   readonly #log: SourceLog;
-  /** Complaint → the resources it holds for. */
-  readonly #open = new Map<string, Set<string>>();
+  /** What is wrong, by a key that stays the same while it is: its words, and the resources it holds for. */
+  readonly #open = new Map<string, { readonly complaint: string; readonly concerned: Set<string> }>();
 
   constructor(log: SourceLog) {
     this.#log = log;
@@ -33,15 +33,17 @@ export class FailureLog {
 
   failed(resource: Resource, failure: Failure, context: FailureContext): void {
     const complaint = complaintOf(resource, failure, context.verb);
-    const concerned = this.#open.get(complaint);
-    if (concerned !== undefined) {
-      concerned.add(resource.plural);
+    // Who may not list may not watch either, and the server words the two differently.
+    const key = failure.reason === 'forbidden' ? `forbidden ${qualifiedName(resource)}` : complaint;
+    const known = this.#open.get(key);
+    if (known !== undefined) {
+      known.concerned.add(resource.plural);
       this.#log.debug?.(`${resource.plural}: ${failure.message}`, {
         retryInMs: Math.round(context.retryInMs),
       });
       return;
     }
-    this.#open.set(complaint, new Set([resource.plural]));
+    this.#open.set(key, { complaint, concerned: new Set([resource.plural]) });
     const meanwhile = context.isMissing
       ? 'No rule is written until they are known'
       : 'What is known stays in effect';
@@ -50,11 +52,25 @@ export class FailureLog {
 
   /** The resource can be read, whatever was said of it before. */
   healed(resource: Resource): void {
-    for (const [complaint, concerned] of this.#open) {
+    for (const [key, { complaint, concerned }] of this.#open) {
       if (!concerned.delete(resource.plural) || concerned.size > 0) continue;
-      this.#open.delete(complaint);
+      this.#open.delete(key);
       this.#log.info(`over: ${complaint}`);
     }
+  }
+
+  /** Streaming lists do not work. Nothing that anybody has to see to: pages bring the same. */
+  listsByPages({ message }: Failure): void {
+    this.#log.info(
+      `the API server did not stream a list to its end (${oneLine(message)}): Weir lists by pages, and tries a stream again in ten minutes or later`,
+    );
+  }
+
+  /** The server does not know the field that is selected by. */
+  selectsItself(resource: Resource, { message }: Failure): void {
+    this.#log.info(
+      `the API server can't select ${qualifiedName(resource)} by field, as from Kubernetes 1.31 on (${oneLine(message)}): Weir reads all of them and leaves out what it does not need`,
+    );
   }
 
   /** A watch ended early, which is nothing to be said aloud. */
@@ -65,7 +81,7 @@ export class FailureLog {
 
 function complaintOf(resource: Resource, failure: Failure, verb: 'list' | 'watch'): string {
   const name = qualifiedName(resource);
-  const said = failure.message.trim().replace(/[.;\s]+$/, '');
+  const said = oneLine(failure.message);
   switch (failure.reason) {
     case 'forbidden':
       return `the ServiceAccount may not ${verb} ${name}: apply Weir's ClusterRole and its binding (the API server says: ${said})`;
@@ -75,7 +91,7 @@ function complaintOf(resource: Resource, failure: Failure, verb: 'list' | 'watch
     case 'unreachable':
       return said;
     case 'not_found':
-      return `the API server does not know ${name} (404): is it one of Kubernetes 1.33 or later?`;
+      return `the API server does not know ${name} (404): is it one of Kubernetes 1.31 or later?`;
     case 'throttled':
       return `the API server is busy and puts Weir off (429): ${said}`;
     case 'expired':
@@ -85,8 +101,13 @@ function complaintOf(resource: Resource, failure: Failure, verb: 'list' | 'watch
     case 'answer':
     case 'short':
     case 'idle':
+    case 'unmarked':
       return `can't ${verb} ${name}: ${said}`;
     case 'bug':
       return `a fault in Weir while reading ${name}: ${said}`;
   }
+}
+
+function oneLine(message: string): string {
+  return message.trim().replace(/[.;\s]+$/, '');
 }

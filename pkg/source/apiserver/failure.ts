@@ -16,6 +16,7 @@ export type FailureReason =
   | 'answer'
   | 'short'
   | 'idle'
+  | 'unmarked'
   | 'bug';
 
 /**
@@ -35,6 +36,46 @@ export interface Failure {
 
 /** Longer than this nobody may make Weir blind. */
 const longestRetryAfterMs = 300_000;
+
+/** A watch that was over without an error, and should not have been. */
+export function endFailure(reason: 'short' | 'idle' | 'unmarked', message: string): Failure {
+  return { reason, recovery: 'resume', retryAfterMs: 0, message };
+}
+
+/**
+ * Whether the server does not know a field of a selector: the two ways in which API servers say so, both with 400. For
+ * Services that is `spec.clusterIP` before Kubernetes 1.31.
+ */
+export function refusesFieldSelector({ reason, message }: Failure): boolean {
+  return reason === 'invalid' && /field label not supported|not a known field selector/i.test(message);
+}
+
+/**
+ * Whether a failure says that the server does not stream lists, as opposed to: it is not there, or Weir may not ask. An
+ * answer is enough, whatever it says: client-go, too, lists by pages after any error (kubernetes/kubernetes#120984).
+ */
+export function isStreamRefusal({ reason }: Failure, wasOpened: boolean): boolean {
+  switch (reason) {
+    case 'unreachable':
+      return wasOpened;
+    case 'credentials':
+    case 'unauthorized':
+    case 'forbidden':
+    case 'not_found':
+    case 'bug':
+      return false;
+    case 'expired':
+    case 'too_new':
+    case 'throttled':
+    case 'invalid':
+    case 'server_error':
+    case 'answer':
+    case 'short':
+    case 'idle':
+    case 'unmarked':
+      return true;
+  }
+}
 
 /** What a thrown error means for a list or watch. */
 export function failureOf(error: unknown): Failure {

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ApiClient, ApiStatusError } from './api-client.ts';
-import { type Resource, requestPath } from './resources.ts';
+import { type Resource, requestPath, type Selection } from './resources.ts';
 import { isWireObject, metadataOf, unreadableAnswer } from './wire-object.ts';
 
 /** As client-go pages: large enough to be quick, small enough to be parsed and dropped at once. */
@@ -16,29 +16,29 @@ export interface ListPage {
 
 /**
  * All objects of a resource, page by page; other work gets its turn between pages. Pages belong to one moment, and a slow
- * reader may find that moment forgotten (410): then the list is asked for once more, whole. Throws what the client throws,
- * and WEIR_API_ANSWER for what is no list.
+ * reader may find that moment forgotten (410): then the list is asked for once more, whole. That, too, is asked for as of
+ * now: a server answers a list of some version from its cache, which may never get there while the kind is quiet
+ * (kubernetes/kubernetes#107133). Throws what the client throws, and WEIR_API_ANSWER for what is no list.
  */
 export async function* listPages(
   client: ApiClient,
-  resource: Resource,
+  selection: Selection,
   signal: AbortSignal,
 ): AsyncGenerator<ListPage> {
+  const { resource } = selection;
   let next = '';
-  let resourceVersion = '';
   do {
     const query = { limit: String(pageSize), ...(next === '' ? {} : { continue: next }) };
     const before = next;
     let answer: unknown;
     try {
-      answer = await client.json({ verb: 'LIST', path: requestPath(resource, query) }, signal);
+      answer = await client.json({ verb: 'LIST', path: requestPath(selection, query) }, signal);
     } catch (error) {
       if (before === '' || !isExpired(error)) throw error;
-      yield await wholeList(client, resource, resourceVersion, signal);
+      yield await wholeList(client, selection, signal);
       return;
     }
     const page = readPage(answer, resource, before === '');
-    ({ resourceVersion } = page);
     next = page.next;
     // It would never end.
     if (next !== '' && next === before)
@@ -48,15 +48,10 @@ export async function* listPages(
   } while (next !== '');
 }
 
-/** Not older than the pages that were read; a server may answer it from its cache. */
-async function wholeList(
-  client: ApiClient,
-  resource: Resource,
-  resourceVersion: string,
-  signal: AbortSignal,
-): Promise<ListPage> {
-  const path = requestPath(resource, { resourceVersion, resourceVersionMatch: 'NotOlderThan' });
-  const page = readPage(await client.json({ verb: 'LIST', path }, signal), resource, true);
+async function wholeList(client: ApiClient, selection: Selection, signal: AbortSignal): Promise<ListPage> {
+  const { resource } = selection;
+  const answer = await client.json({ verb: 'LIST', path: requestPath(selection, {}) }, signal);
+  const page = readPage(answer, resource, true);
   if (page.next !== '') throw unreadableAnswer(`the whole list of ${resource.plural} is only a page`);
   return page;
 }

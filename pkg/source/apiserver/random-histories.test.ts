@@ -26,12 +26,15 @@ const kinds = {
 type Plural = keyof typeof kinds;
 const plurals = Object.keys(kinds) as readonly Plural[];
 
+type Begin = Disturbance & { readonly afterLines: number };
+
 type Step =
   | { readonly do: 'put'; readonly kind: Plural; readonly name: string; readonly variant: number }
   | { readonly do: 'remove'; readonly kind: Plural; readonly name: string }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'disturb'; readonly kind: Plural; readonly disturbance: Disturbance }
   | { readonly do: 'refuse'; readonly kind: Plural | 'all'; readonly error: Error; readonly times: number }
+  | { readonly do: 'begin'; readonly kind: Plural | 'all'; readonly begin: Begin; readonly times: number }
   | { readonly do: 'compact'; readonly kind: Plural }
   | { readonly do: 'expire' };
 
@@ -52,6 +55,10 @@ const disturbance: fc.Arbitrary<Disturbance> = fc.constantFrom<Disturbance>(
   { effect: 'say', text: errorEvent(429) },
   { effect: 'say', text: errorEvent(500) },
 );
+
+const begin: fc.Arbitrary<Begin> = fc
+  .record({ disturbance, afterLines: fc.nat(2) })
+  .map(({ disturbance, afterLines }) => ({ ...disturbance, afterLines }));
 
 const refusal = fc.constantFrom(
   unreachable(),
@@ -82,6 +89,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('refuse' as const),
       kind: fc.oneof(kind, fc.constant('all' as const)),
       error: refusal,
+      times: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('begin' as const),
+      kind: fc.oneof(kind, fc.constant('all' as const)),
+      begin,
       times: fc.integer({ min: 1, max: 4 }),
     }),
   },
@@ -122,25 +138,35 @@ function listed(world: SourceWorld): ReadonlyMap<string, unknown> {
   return objects;
 }
 
-class Refusals {
-  readonly #left = new Map<Plural | 'all', { error: Error; times: number }>();
+/** What is to befall the next requests of a kind, or of all. */
+class Orders<What> {
+  readonly #left = new Map<Plural | 'all', { what: What; times: number }>();
 
-  add(kind: Plural | 'all', error: Error, times: number): void {
-    this.#left.set(kind, { error, times });
+  add(kind: Plural | 'all', what: What, times: number): void {
+    this.#left.set(kind, { what, times });
   }
 
-  take(kind: Resource): Error | undefined {
+  clear(): void {
+    this.#left.clear();
+  }
+
+  take(kind: Resource): What | undefined {
     for (const key of ['all', kind] as const) {
       const order = this.#left.get(key as Plural);
       if (order === undefined || order.times === 0) continue;
       order.times -= 1;
-      return order.error;
+      return order.what;
     }
     return undefined;
   }
 }
 
-async function take(world: SourceWorld, refusals: Refusals, step: Step): Promise<void> {
+interface AllOrders {
+  readonly refusals: Orders<Error>;
+  readonly begins: Orders<Begin>;
+}
+
+async function take(world: SourceWorld, { refusals, begins }: AllOrders, step: Step): Promise<void> {
   const { api, clock } = world;
   switch (step.do) {
     case 'put':
@@ -158,6 +184,9 @@ async function take(world: SourceWorld, refusals: Refusals, step: Step): Promise
     case 'refuse':
       refusals.add(step.kind, step.error, step.times);
       return;
+    case 'begin':
+      begins.add(step.kind, step.begin, step.times);
+      return;
     case 'compact':
       api.compact(step.kind);
       return;
@@ -171,20 +200,27 @@ test('ends with what a plain list says, whatever happened on the way', { timeout
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { maxLength: 40 }),
-      fc.constantFrom('on' as const, 'refused' as const, 'ignored' as const),
+      fc.constantFrom('on' as const, 'refused' as const, 'ignored' as const, 'no-progress' as const),
+      fc.constantFrom('current' as const, 'before-1.31' as const),
       fc.nat(),
-      async (steps, watchList, seed) => {
+      async (steps, watchList, release, seed) => {
         const random = seededRandom(seed);
-        const world = sourceWorld({ watchList, seed, pieceBytes: () => 1 + Math.floor(random() * 400) });
-        const refusals = new Refusals();
-        world.api.refuse = ({ resource }) => refusals.take(resource);
+        const world = sourceWorld({
+          watchList,
+          release,
+          seed,
+          pieceBytes: () => 1 + Math.floor(random() * 400),
+        });
+        const orders = { refusals: new Orders<Error>(), begins: new Orders<Begin>() };
+        world.api.refuse = ({ resource }) => orders.refusals.take(resource);
+        world.api.begin = ({ resource }) => orders.begins.take(resource);
         for (const name of ['a', 'b'])
           for (const plural of plurals) world.api.put(wireObject(plural, name, 0));
         await world.start();
         const removable = new Set<string>();
         for (const step of steps) {
           const before = listed(world);
-          await take(world, refusals, step);
+          await take(world, orders, step);
           const after = listed(world);
           for (const key of before.keys()) if (!after.has(key)) removable.add(`- ${key}`);
           await world.settle();
@@ -193,8 +229,8 @@ test('ends with what a plain list says, whatever happened on the way', { timeout
           expect(deletions.filter((line) => !removable.has(line))).toEqual([]);
         }
         // Five minutes in which all is well again.
-        refusals.add('all', unreachable(), 0);
-        for (const plural of plurals) refusals.add(plural, unreachable(), 0);
+        orders.refusals.clear();
+        orders.begins.clear();
         await world.clock.advance(300_000);
         await world.settle();
         expect(world.startState()).toBe('resolved');

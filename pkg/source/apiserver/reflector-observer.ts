@@ -7,7 +7,7 @@ export interface ReflectorObserver {
   listed(kind: ObjectKind, durationMs: number, items: number): void;
   /** `reason`: what made it necessary: `first`, `ended`, `overdue` or why the one before failed. */
   watchStarted(kind: ObjectKind, reason: string): void;
-  /** Something came over the watch, be it only a bookmark; milliseconds since 1970. */
+  /** Something came over the watch, be it only a bookmark, or the server let it begin; milliseconds since 1970. */
   heard(kind: ObjectKind, epochMs: number): void;
   event(kind: ObjectKind, type: ChangeType): void;
   /** A list or watch failed, or (`handler`) somebody who was told threw. */

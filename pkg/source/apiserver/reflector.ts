@@ -1,15 +1,18 @@
-import { Backoff, type Clock } from '../../runtime/index.ts';
+import type { Clock } from '../../runtime/index.ts';
 import type { SourceHandler } from '../source.ts';
 import type { ApiClient, ApiStream } from './api-client.ts';
-import { type Failure, failureOf } from './failure.ts';
+import { endFailure, type Failure, failureOf, isStreamRefusal, refusesFieldSelector } from './failure.ts';
 import type { FailureLog } from './failure-log.ts';
+import { selectsObject } from './field-selector.ts';
 import { KnownObjects } from './known-objects.ts';
 import { listPages } from './list-pager.ts';
 import type { ReflectorObserver } from './reflector-observer.ts';
-import { type Resource, requestPath } from './resources.ts';
+import { type Resource, requestPath, type Selection } from './resources.ts';
+import { RetryState } from './retry-state.ts';
 import type { SharedValues } from './shared-values.ts';
+import type { StreamingLists } from './streaming-lists.ts';
 import { triggerTimeOf } from './trigger-time.ts';
-import { WatchDeadline } from './watch-deadline.ts';
+import { WatchDeadline, type WatchLimits } from './watch-deadline.ts';
 import { type WatchEvent, watchEvents } from './watch-stream.ts';
 import { identityOf } from './wire-object.ts';
 
@@ -27,6 +30,8 @@ export interface ReflectorOptions {
   readonly observer: ReflectorObserver;
   readonly log: FailureLog;
   readonly shared: SharedValues;
+  /** Shared by all kinds. */
+  readonly streaming: StreamingLists;
 }
 
 /** The server ends a watch after a time between these, so that the nodes of a cluster do not come back together. */
@@ -34,55 +39,66 @@ const shortestWatchSeconds = 300;
 const longestWatchSeconds = 600;
 /** A server that does not end the watch by itself is given this much more. */
 const overdueMs = 7500;
-/** Bookmarks come about once a minute, also when nothing happens. */
+/** Bookmarks come about once a minute, also when nothing happens, where the server's store says how far it is. */
 const idleMs = 165_000;
+/**
+ * Until a stream has brought the complete state. A server that has it sends it at once, and waits 3 s at most for its cache to
+ * catch up; some send nothing at all (kubernetes/kubernetes#140890).
+ */
+const streamLimits: WatchLimits = { totalMs: 120_000, idleMs: 15_000 };
 /** A watch that ends this soon, and in silence, is a failure: else one would follow the other without a pause. */
 const shortMs = 1000;
-/** Without a failure for this long, the next one counts as the first. */
-const healthyMs = 120_000;
-/** A watch that was open for so long had begun where it should. */
-const lastedMs = 10_000;
-/** As client-go: 0.8 s, doubled up to 30 s; with a jitter of 1.0, but never longer than 30 s. */
-const backoffOptions = { initialMs: 1600, maxMs: 30_000, jitter: 0.5 } as const;
-const doubtsBeforeRelist = 3;
 /** How often to look whether an optional resource has come. */
 const absentRetryMs = 600_000;
+
+/** What a round begins with: a complete state, as a stream or in pages, or the changes since the last watch. */
+type Way = 'stream' | 'pages' | 'resume';
 
 /** How a watch was over without an error. */
 type WatchEnd = 'ended' | 'overdue' | 'idle' | 'unmarked';
 
+/** A watch that is being read. */
+interface OpenWatch {
+  readonly stream: ApiStream;
+  readonly deadline: WatchDeadline;
+  /** Once the state is complete. */
+  readonly limits: WatchLimits;
+  readonly begun: number;
+}
+
 /**
  * Keeps the handler's view of one resource equal to the API server's: a complete state first, then its changes, for as
  * long as it runs. Whatever fails, the last good state stays, and only a complete new state takes objects away.
+ *
+ * A complete state is asked for as a stream; whichever way that fails, the next try lists by pages, and when those fail, too,
+ * it is a stream's turn again: whatever works first.
  */
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #known: KnownObjects;
-  readonly #backoff: Backoff;
+  readonly #retry: RetryState;
   readonly #startedAt: number;
+  #selection: Selection;
   /** Where the watch goes on; undefined when a complete state is needed first. */
   #resourceVersion: string | undefined;
-  /** The server does not begin a watch with what is there: list, then watch. */
-  #mustList = false;
   #synced = false;
   #watchReason = 'first';
-  /** Of the current round: whether the server has let the watch begin, when, and what came. */
+  /** Of the current round: what it is about, whether the server has let the watch begin, when, and what came. */
+  #way: Way = 'stream';
   #openedAt: number | undefined;
   #events = 0;
-  #doubts = 0;
-  /** The resourceVersion was too old, and no watch has done its work since. */
-  #expired = false;
+  /** How the last try to get the complete state that is needed has failed. */
+  #failedWay: 'stream' | 'pages' | undefined;
   /** The last answer was that this kind may not be read. */
   #refused = false;
-  /** When the wait after the last failure was over. */
-  #retriedAt = 0;
 
   constructor(options: ReflectorOptions) {
-    const { resource, handler, random, epochMs } = options;
+    const { resource, handler, clock, random, epochMs } = options;
     this.#options = options;
     this.#known = new KnownObjects(resource.kind, handler, options.shared);
-    this.#backoff = new Backoff({ ...backoffOptions, random });
+    this.#retry = new RetryState(clock, random);
     this.#startedAt = epochMs();
+    this.#selection = { resource, withFieldSelector: true };
   }
 
   /** How many objects the API server has, as far as is known. */
@@ -103,8 +119,9 @@ export class Reflector {
   async #round(signal: AbortSignal): Promise<number> {
     this.#openedAt = undefined;
     this.#events = 0;
+    this.#way = this.#nextWay();
     try {
-      if (this.#resourceVersion === undefined && this.#mustList) await this.#list(signal);
+      if (this.#way === 'pages') await this.#list(signal);
       return this.#ended(await this.#watch(signal));
     } catch (error) {
       return signal.aborted ? 0 : this.#failed(failureOf(error));
@@ -114,31 +131,42 @@ export class Reflector {
     }
   }
 
+  #nextWay(): Way {
+    if (this.#resourceVersion !== undefined) return this.#retry.takeListDue() ? 'pages' : 'resume';
+    if (this.#failedWay !== undefined) return this.#failedWay === 'stream' ? 'pages' : 'stream';
+    return this.#options.streaming.mayTry() ? 'stream' : 'pages';
+  }
+
   async #list(signal: AbortSignal): Promise<void> {
     const { client, resource, clock } = this.#options;
     const begun = clock.now();
     let resourceVersion: string | undefined;
-    for await (const page of listPages(client, resource, signal)) {
+    for await (const page of listPages(client, this.#selection, signal)) {
       if (signal.aborted) return;
       if (page.first) this.#known.beginList();
-      for (const item of page.items)
-        this.#known.upsert(identityOf(item, `the list of ${resource.plural}`), item);
+      for (const item of page.items) {
+        const identity = identityOf(item, `the list of ${resource.plural}`);
+        if (this.#selects(item)) this.#known.upsert(identity, item);
+      }
       ({ resourceVersion } = page);
     }
     if (resourceVersion !== undefined && !signal.aborted) this.#complete(resourceVersion, begun);
   }
 
   async #watch(signal: AbortSignal): Promise<WatchEnd> {
-    const { client, resource, clock, random } = this.#options;
+    const { client, clock, random } = this.#options;
     const spread = longestWatchSeconds - shortestWatchSeconds + 1;
     const timeoutSeconds = shortestWatchSeconds + Math.floor(random() * spread);
-    const deadline = new WatchDeadline(clock, signal, { totalMs: timeoutSeconds * 1000 + overdueMs, idleMs });
+    const limits = { totalMs: timeoutSeconds * 1000 + overdueMs, idleMs };
+    const isStream = this.#way === 'stream';
+    const deadline = new WatchDeadline(clock, signal, isStream ? streamLimits : limits);
     try {
-      const path = requestPath(resource, watchQuery(this.#resourceVersion, timeoutSeconds));
+      const query = watchQuery(isStream ? undefined : this.#resourceVersion, timeoutSeconds);
+      const path = requestPath(this.#selection, query);
       const begun = clock.now();
       const request = { verb: 'WATCH', path, idleTimeoutMs: idleMs + overdueMs } as const;
       const stream = await client.open(request, deadline.signal);
-      return await this.#follow(stream, deadline, begun, signal);
+      return await this.#follow({ stream, deadline, limits, begun }, signal);
     } catch (error) {
       if (deadline.passed === undefined || signal.aborted) throw error;
       return deadline.passed;
@@ -147,17 +175,13 @@ export class Reflector {
     }
   }
 
-  async #follow(
-    stream: ApiStream,
-    deadline: WatchDeadline,
-    begun: number,
-    signal: AbortSignal,
-  ): Promise<WatchEnd> {
+  async #follow({ stream, deadline, limits, begun }: OpenWatch, signal: AbortSignal): Promise<WatchEnd> {
     const { resource, clock, observer, epochMs } = this.#options;
     this.#openedAt = clock.now();
     this.#refused = false;
     observer.watchStarted(resource.kind, this.#watchReason);
-    if (this.#resourceVersion === undefined) this.#known.beginList();
+    observer.heard(resource.kind, epochMs());
+    if (this.#way === 'stream') this.#known.beginList();
     for await (const batch of watchEvents(stream.chunks, resource.plural)) {
       deadline.heard();
       // Nothing of a run that was stopped lands.
@@ -167,33 +191,39 @@ export class Reflector {
         if (!this.#take(event, begun)) return 'unmarked';
       }
       // Before the complete state is there, half of it is no news.
-      if (this.#resourceVersion !== undefined) this.#settle();
+      if (this.#way === 'stream') continue;
+      deadline.extend(limits);
+      this.#settle();
     }
-    return this.#resourceVersion === undefined ? 'unmarked' : 'ended';
+    return this.#way === 'stream' ? 'unmarked' : 'ended';
   }
 
   /** False when the watch began with what is there, and does not say where that ends. */
   #take(event: WatchEvent, begun: number): boolean {
     this.#events += 1;
+    const isChange = this.#way !== 'stream';
     if (event.type === 'BOOKMARK') {
-      if (this.#resourceVersion !== undefined) this.#progress(event.resourceVersion);
-      else if (event.endsInitialEvents) this.#complete(event.resourceVersion, begun);
+      if (isChange) this.#progress(event.resourceVersion);
+      else if (event.endsInitialEvents) this.#streamed(event.resourceVersion, begun);
       else return false;
       return true;
     }
     const { type, identity, object } = event;
-    const isChange = this.#resourceVersion !== undefined;
     if (isChange) this.#options.observer.event(this.#options.resource.kind, type);
-    if (type === 'DELETED') this.#known.remove(identity);
+    if (type === 'DELETED' || !this.#selects(object)) this.#known.remove(identity);
     else this.#known.upsert(identity, object, isChange ? this.#triggeredAt(object) : undefined);
     if (isChange) this.#progress(identity.resourceVersion);
     return true;
   }
 
+  #selects(object: unknown): boolean {
+    const { fieldSelector } = this.#options.resource;
+    return fieldSelector === undefined || selectsObject(fieldSelector, object);
+  }
+
   #progress(resourceVersion: string): void {
     this.#resourceVersion = resourceVersion;
-    this.#doubts = 0;
-    this.#expired = false;
+    this.#retry.progressed();
     this.#options.log.healed(this.#options.resource);
   }
 
@@ -204,11 +234,18 @@ export class Reflector {
     return time !== undefined && time >= this.#startedAt ? time : undefined;
   }
 
+  #streamed(resourceVersion: string, begun: number): void {
+    this.#options.streaming.worked();
+    this.#complete(resourceVersion, begun);
+  }
+
   #complete(resourceVersion: string, begun: number): void {
     const { resource, clock, observer, log } = this.#options;
     this.#known.endList();
     this.#resourceVersion = resourceVersion;
-    this.#doubts = 0;
+    this.#way = 'resume';
+    this.#failedWay = undefined;
+    this.#retry.completed();
     log.healed(resource);
     observer.listed(resource.kind, clock.now() - begun, this.#known.size);
     this.#settle();
@@ -227,53 +264,60 @@ export class Reflector {
 
   /** The milliseconds until the next round after a watch that ended without an error. */
   #ended(end: WatchEnd): number {
+    if (this.#way === 'stream') return this.#failed(incompleteStream(end));
     if (this.#synced) this.#watchReason = end;
-    // What does not come as a stream may come as pages.
-    if (this.#resourceVersion === undefined) this.#mustList = true;
-    switch (end) {
-      case 'overdue':
-      case 'unmarked':
-        return 0;
-      case 'idle':
-        return this.#failed(silence('idle', 'the watch is silent; the connection is taken as dead'));
-      case 'ended':
-        if (this.#events === 0 && this.#openFor() < shortMs)
-          return this.#failed(silence('short', 'the watch ended as soon as it began'));
-        this.#options.log.healed(this.#options.resource);
-        return 0;
-    }
+    if (end === 'ended' && this.#events === 0 && this.#openFor() < shortMs)
+      return this.#failed(endFailure('short', 'the watch ended as soon as it began'));
+    this.#retry.watchEnded(end === 'idle' ? 'silent' : 'answered');
+    if (end === 'ended') this.#options.log.healed(this.#options.resource);
+    return 0;
   }
 
   /** The same after a failure. */
   #failed(failure: Failure): number {
     const { resource, observer, random } = this.#options;
-    const { reason, retryAfterMs } = failure;
-    if (reason === 'invalid' && this.#resourceVersion === undefined && !this.#mustList) {
-      // A server without streaming lists; should it be something else, the list will say so.
-      this.#mustList = true;
-      return 0;
-    }
+    const { reason } = failure;
+    if (this.#dropsSelector(failure)) return 0;
     observer.failed(resource.kind, reason);
     if (this.#synced) this.#watchReason = reason;
+    if (this.#way !== 'resume' && this.#resourceVersion === undefined) this.#failedWay = this.#way;
     if (resource.optional && (reason === 'forbidden' || reason === 'not_found')) {
+      if (this.#way === 'stream') return 0;
       // What was known is not taken away: that the server says no does not mean that there is nothing.
       this.#becomeSynced();
       return absentRetryMs * (1 + random());
     }
-    if (this.#mustRelist(failure)) this.#resourceVersion = undefined;
-    if (this.#openFor() >= lastedMs) this.#expired = false;
-    const isFirstExpiry = reason === 'expired' && !this.#expired;
-    this.#expired ||= reason === 'expired';
-    if (isFirstExpiry) return 0;
-    const delayMs = Math.max(this.#nextDelay(), retryAfterMs);
-    this.#retriedAt = this.#options.clock.now() + delayMs;
+    if (this.#way === 'resume') {
+      if (this.#retry.mustRelist(failure, this.#openFor())) this.#resourceVersion = undefined;
+      if (this.#retry.isFirstExpiry(failure)) return 0;
+      this.#retry.watchEnded(this.#wasAnswered(failure) ? 'answered' : 'silent');
+    }
+    const isRefusal = this.#way === 'stream' && isStreamRefusal(failure, this.#openedAt !== undefined);
+    if (isRefusal) this.#fallBack(failure);
+    if (isRefusal && reason !== 'throttled' && failure.retryAfterMs === 0) return 0;
+    const delayMs = this.#retry.delayMs(failure);
     this.#report(failure, delayMs);
     return delayMs;
   }
 
-  #nextDelay(): number {
-    if (this.#options.clock.now() - this.#retriedAt >= healthyMs) this.#backoff.reset();
-    return this.#backoff.next();
+  #wasAnswered({ reason }: Failure): boolean {
+    return this.#openedAt !== undefined || (reason !== 'unreachable' && reason !== 'credentials');
+  }
+
+  #fallBack(failure: Failure): void {
+    const { streaming, log, resource } = this.#options;
+    if (streaming.failed()) log.listsByPages(failure);
+    else log.broke(resource, failure, 0);
+  }
+
+  /** The server refuses the field selector: the same again without it, and for good. */
+  #dropsSelector(failure: Failure): boolean {
+    const { resource, withFieldSelector } = this.#selection;
+    if (resource.fieldSelector === undefined || !withFieldSelector) return false;
+    if (!refusesFieldSelector(failure)) return false;
+    this.#selection = { resource, withFieldSelector: false };
+    this.#options.log.selectsItself(resource, failure);
+    return true;
   }
 
   /**
@@ -284,19 +328,10 @@ export class Reflector {
     const { resource, log } = this.#options;
     const isFirstRefusal = failure.reason === 'forbidden' && !this.#refused;
     this.#refused = failure.reason === 'forbidden';
-    const verb = this.#mustList && this.#resourceVersion === undefined ? 'list' : 'watch';
+    const verb = this.#way === 'pages' ? 'list' : 'watch';
     const isBreak = this.#openedAt !== undefined || isFirstRefusal;
     if (isBreak && this.#synced && failure.recovery === 'resume') log.broke(resource, failure, retryInMs);
     else log.failed(resource, failure, { verb, isMissing: !this.#synced, retryInMs });
-  }
-
-  #mustRelist({ recovery }: Failure): boolean {
-    if (recovery === 'resume') return false;
-    if (recovery === 'relist') return true;
-    this.#doubts += 1;
-    if (this.#doubts < doubtsBeforeRelist) return false;
-    this.#doubts = 0;
-    return true;
   }
 
   #openFor(): number {
@@ -314,6 +349,15 @@ function watchQuery(
   return { ...common, sendInitialEvents: 'true', resourceVersionMatch: 'NotOlderThan' };
 }
 
-function silence(reason: 'idle' | 'short', message: string): Failure {
-  return { reason, recovery: 'resume', retryAfterMs: 0, message };
+/** What is wrong with a stream that was over before the complete state was there. */
+function incompleteStream(end: WatchEnd): Failure {
+  switch (end) {
+    case 'idle':
+      return endFailure('idle', 'the stream brought neither an object nor its end mark in time');
+    case 'overdue':
+      return endFailure('idle', 'the stream did not come to its end mark in time');
+    case 'ended':
+    case 'unmarked':
+      return endFailure('unmarked', 'the stream does not say where the complete state ends');
+  }
 }

@@ -19,14 +19,22 @@ test.each([
   ['servicecidrs', '/apis/networking.k8s.io/v1/servicecidrs'],
 ])('asks for %s with the selectors of kube-proxy', (plural, path) => {
   const resource = byPlural.get(plural);
-  expect(resource && requestPath(resource, {})).toBe(path);
+  expect(resource && requestPath({ resource, withFieldSelector: true }, {})).toBe(path);
+});
+
+test.each([
+  ['services', '/api/v1/services?labelSelector=%21service.kubernetes.io%2Fservice-proxy-name'],
+  ['nodes', '/api/v1/nodes'],
+])('asks for all %s that labels select where the server refuses the field', (plural, path) => {
+  const resource = byPlural.get(plural);
+  expect(resource && requestPath({ resource, withFieldSelector: false }, {})).toBe(path);
 });
 
 test('puts the selectors into every request', () => {
-  const services = byPlural.get('services');
-  const query = new URLSearchParams(
-    services && requestPath(services, { limit: '500', continue: 'a=b&c' }).split('?')[1],
-  );
+  const resource = byPlural.get('services');
+  if (resource === undefined) throw new Error('no Services');
+  const path = requestPath({ resource, withFieldSelector: true }, { limit: '500', continue: 'a=b&c' });
+  const query = new URLSearchParams(path.split('?')[1]);
   expect(Object.fromEntries(query)).toEqual({
     limit: '500',
     continue: 'a=b&c',

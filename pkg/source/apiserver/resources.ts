@@ -1,4 +1,5 @@
 import type { ObjectKind } from '../../api/index.ts';
+import { type FieldSelector, fieldSelectorText } from './field-selector.ts';
 
 /** One kind of object as the API server serves it, and which of its objects Weir asks for. */
 export interface Resource {
@@ -10,7 +11,8 @@ export interface Resource {
   /** Below the server's address, without query. */
   readonly path: string;
   readonly labelSelector?: string;
-  readonly fieldSelector?: string;
+  /** Objects that it leaves out are nothing to Weir, whether the server leaves them out or not. */
+  readonly fieldSelector?: FieldSelector;
   /** A cluster may do without it, or not let Weir read it: then there are none. */
   readonly optional: boolean;
 }
@@ -26,13 +28,17 @@ export function watchedResources(nodeName: string): readonly Resource[] {
     {
       ...resource('Service', '', 'services'),
       labelSelector: '!service.kubernetes.io/service-proxy-name',
-      fieldSelector: 'spec.clusterIP!=None',
+      // Servers before Kubernetes 1.31 refuse it.
+      fieldSelector: { field: 'spec.clusterIP', operator: '!=', value: 'None' },
     },
     {
       ...resource('EndpointSlice', 'discovery.k8s.io', 'endpointslices'),
       labelSelector: '!service.kubernetes.io/headless',
     },
-    { ...resource('Node', '', 'nodes'), fieldSelector: `metadata.name=${nodeName}` },
+    {
+      ...resource('Node', '', 'nodes'),
+      fieldSelector: { field: 'metadata.name', operator: '=', value: nodeName },
+    },
     resource('Namespace', '', 'namespaces'),
     resource('NetworkPolicy', 'networking.k8s.io', 'networkpolicies'),
     resource('Pod', '', 'pods'),
@@ -50,11 +56,19 @@ export function qualifiedName({ plural, group }: Resource): string {
   return group === '' ? plural : `${plural}.${group}`;
 }
 
-/** A request's path with its query; the resource's own selectors are always in it. */
-export function requestPath({ path, labelSelector, fieldSelector }: Resource, query: Query): string {
+/** What is asked for: the resource with its selectors, or without the field selector where the server refuses that. */
+export interface Selection {
+  readonly resource: Resource;
+  readonly withFieldSelector: boolean;
+}
+
+/** A request's path with its query; the selectors are always in it. */
+export function requestPath({ resource, withFieldSelector }: Selection, query: Query): string {
+  const { path, labelSelector, fieldSelector } = resource;
   const all = new URLSearchParams(query);
   if (labelSelector !== undefined) all.set('labelSelector', labelSelector);
-  if (fieldSelector !== undefined) all.set('fieldSelector', fieldSelector);
+  if (fieldSelector !== undefined && withFieldSelector)
+    all.set('fieldSelector', fieldSelectorText(fieldSelector));
   const text = all.toString();
   return text === '' ? path : `${path}?${text}`;
 }

@@ -1,7 +1,7 @@
 import type { Clock } from '../../runtime/index.ts';
 
-interface Limits {
-  /** For all of it. */
+export interface WatchLimits {
+  /** For all of it, from its beginning. */
   readonly totalMs: number;
   /** Between two things heard. */
   readonly idleMs: number;
@@ -11,21 +11,23 @@ interface Limits {
 export class WatchDeadline {
   readonly #clock: Clock;
   readonly #parent: AbortSignal;
-  readonly #limits: Limits;
+  readonly #begunAt: number;
   readonly #watch = new AbortController();
   readonly #close = new AbortController();
   readonly #waiting: Promise<void>;
+  #limits: WatchLimits;
   #heardAt: number;
   #passed: 'overdue' | 'idle' | undefined;
 
-  constructor(clock: Clock, parent: AbortSignal, limits: Limits) {
+  constructor(clock: Clock, parent: AbortSignal, limits: WatchLimits) {
     this.#clock = clock;
     this.#parent = parent;
     this.#limits = limits;
-    this.#heardAt = clock.now();
+    this.#begunAt = clock.now();
+    this.#heardAt = this.#begunAt;
     if (parent.aborted) this.#watch.abort(parent.reason);
     parent.addEventListener('abort', this.#onStop, { once: true });
-    this.#waiting = this.#wait(clock.now() + limits.totalMs);
+    this.#waiting = this.#wait();
   }
 
   /** Aborts when the watch has to end. */
@@ -42,6 +44,11 @@ export class WatchDeadline {
     this.#heardAt = this.#clock.now();
   }
 
+  /** Other limits from now on; they must not be shorter. */
+  extend(limits: WatchLimits): void {
+    this.#limits = limits;
+  }
+
   /** The watch is over; resolves when nothing of this is left. */
   async close(): Promise<void> {
     this.#parent.removeEventListener('abort', this.#onStop);
@@ -53,11 +60,11 @@ export class WatchDeadline {
     this.#watch.abort(this.#parent.reason);
   };
 
-  async #wait(endAt: number): Promise<void> {
-    const { idleMs } = this.#limits;
+  async #wait(): Promise<void> {
     while (!this.#close.signal.aborted) {
       const now = this.#clock.now();
-      const idleAt = this.#heardAt + idleMs;
+      const endAt = this.#begunAt + this.#limits.totalMs;
+      const idleAt = this.#heardAt + this.#limits.idleMs;
       if (now >= Math.min(endAt, idleAt)) {
         this.#passed = now >= endAt ? 'overdue' : 'idle';
         this.#watch.abort(new Error(`the watch is ${this.#passed}`));

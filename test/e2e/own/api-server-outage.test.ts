@@ -20,6 +20,14 @@ describe('while the API server is away', () => {
   });
   afterAll(() => lab.stop());
 
+  test('it has said before, with default settings on an etcd that is too old for streams, that it lists by pages', async () => {
+    for (const { name } of lab.state.nodes) {
+      const log = await lab.weirLog(name);
+      expect(log).toMatch(/ INFO .*did not stream a list to its end.*RequestWatchProgress.*lists by pages/);
+      expect(log).not.toMatch(/ (?:WARN|ERROR) .*(?:can't|may not) (?:list|watch)/);
+    }
+  });
+
   test('for a restart, no connection fails, no policy opens, and a new Service arrives behind it', async () => {
     const report = await shop.whileOpen({ policies: true }, async () => {
       await lab.program('kill', 'kube-apiserver');
