@@ -35,9 +35,9 @@ export function endsChainForAll(body: string): boolean {
 /** Whose a jump is, by the chain that it leads to. */
 export interface JumpOwnership {
   /** Such rules that are not among the wanted jumps are leftovers and go. */
-  isOurs(target: string): boolean;
+  readonly isOurs: (target: string) => boolean;
   /** Such rules of another part of Weir stay in front of all that is inserted. */
-  staysAhead(target: string): boolean;
+  readonly staysAhead: (target: string) => boolean;
 }
 
 /**

@@ -105,7 +105,7 @@ for (const backend of backends) {
     });
 
     describe('with pods and a policy,', () => {
-      const isolating = policyManifest('closed', { podSelector: app('a'), policyTypes: ['Ingress'] });
+      const isolating = policyManifest('closed', { podSelector: app('c'), policyTypes: ['Ingress'] });
       const pods = (['a', 'b', 'c'] as const).map((name) => ({ name, node: 'node-a' }));
       let stop: AbortController;
 
@@ -120,14 +120,14 @@ for (const backend of backends) {
         await faults.setServices([liveServices.shop, alone], [namespaceManifest(), ...objects, ...policies]);
       }
 
-      /** Who answers for the Service `alone`, and whether pod a can be reached directly, in both families. */
+      /** Who answers a client for the Service `alone`, and for pod c, in both families. */
       async function seen(): Promise<readonly string[]> {
         const attempts = families.flatMap((family) => {
           const { clusterIP } = frontendsOf(liveServices.alone.number, family);
           const service = { address: clusterIP, port: servicePort } as const;
-          const pod = { address: faults.pod('a').address(family), port: targetPort } as const;
+          const pod = { address: faults.pod('c').address(family), port: targetPort } as const;
           return [service, pod].map((to) =>
-            faults.pod('c').connect({ protocol: 'tcp', timeoutMs: 700, ...to }),
+            faults.outside.connect({ protocol: 'tcp', timeoutMs: 700, ...to }),
           );
         });
         return (await Promise.all(attempts)).map((answer) =>
@@ -195,7 +195,7 @@ for (const backend of backends) {
         await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
         expect(await proxyRules()).toEqual(before);
         await become('b');
-        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'a'));
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'c'));
         await become('b', isolating);
         await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
         // Nothing that happens is a reason to look at the Services' table.
@@ -227,7 +227,7 @@ for (const backend of backends) {
         await weir.waitForLine(/another proxy \(port 10256 answers\) runs on this node/);
         await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'timeout'));
         await become('b');
-        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'a'));
+        await expect.poll(seen, patience).toEqual(serviceAndPod('a', 'c'));
         await become('b', isolating);
         expect(weir.lines.filter((line) => /service rules written|\bready:/.test(line))).toEqual([]);
         stop.abort();
