@@ -97,6 +97,14 @@ export class FaultWorld {
     await rename(unfinished, join(this.#folder, 'objects.json'));
   }
 
+  /** A file of objects beside those of `setServices`; `undefined`: it goes, and all its objects with it. */
+  async setFile(name: string, items: readonly Manifest[] | undefined): Promise<void> {
+    const file = join(this.#folder, `${name}.json`);
+    if (items === undefined) return rm(file);
+    await writeFile(`${file}.unfinished`, JSON.stringify({ apiVersion: 'v1', kind: 'List', items }));
+    await rename(`${file}.unfinished`, file);
+  }
+
   /** Starts `weir run` and does not wait. It looks at everything in the kernel as often as it allows itself. */
   launch(...flags: readonly string[]): WeirProcess {
     const often = ['--iptables-sync-period', '1s', '-v', '1'];
