@@ -93,7 +93,8 @@ const questions: Readonly<Record<string, (marks: Marks) => ApiQuestion>> = {
   'a watch with a match': ({ now }) => watch({ resourceVersion: now, resourceVersionMatch: 'NotOlderThan' }),
   'a watch for half a second': ({ now }) => watch({ resourceVersion: now, timeoutSeconds: '0.5' }),
   'a stream': () => list(streaming),
-  'a stream from the future': ({ future }) => list({ ...streaming, resourceVersion: future, timeoutSeconds: '5' }),
+  'a stream from the future': ({ future }) =>
+    list({ ...streaming, resourceVersion: future, timeoutSeconds: '5' }),
   'a stream without a match': () => list({ ...streaming, resourceVersionMatch: '' }),
   'a stream with an exact match': () => list({ ...streaming, resourceVersionMatch: 'Exact' }),
   'an object': () => ({ path: `${services}/contract-a` }),
