@@ -12,10 +12,10 @@ FROM ${BASE} AS root
 # Node.js needs libstdc++; netbase has /etc/protocols, from which iptables learns names.
 RUN apt-get update \
   && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-    conntrack dash ipset iptables kmod libstdc++6 netbase
+    conntrack dash ipset iptables kmod libstdc++6 netbase nftables
 RUN --mount=type=bind,source=hack/image/root.sh,target=/root.sh \
   --mount=type=bind,source=node_modules,target=/node_modules \
-  sh /root.sh /image conntrack dash ipset iptables kmod libstdc++6 netbase \
+  sh /root.sh /image conntrack dash ipset iptables kmod libstdc++6 netbase nftables \
   && case "$(dpkg --print-architecture)" in amd64) cpu=x64 ;; arm64) cpu=arm64 ;; esac \
   && install -D --mode=755 "/node_modules/node-linux-${cpu}/bin/node" /image/usr/local/bin/node \
   && install -D --mode=644 "/node_modules/node-linux-${cpu}/LICENSE" /image/usr/share/doc/node/copyright \

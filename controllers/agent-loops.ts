@@ -11,13 +11,16 @@ import type { EventSink } from './events/event-recorder.ts';
 import { ConflictEvents } from './events/known-events.ts';
 import type { ProxyHealth } from './health/proxy-health.ts';
 import { AddressWatch } from './node/address-watch.ts';
+import { heldDiagnostics } from './node/held-diagnostic.ts';
 import { nodeDiagnostics } from './node/node-diagnostic.ts';
+import { otherProxyPorts } from './node/other-proxy.ts';
 import type { Readiness } from './node/readiness.ts';
 import { GuardDropCounter } from './policies/guard-drop-counter.ts';
 import { PolicyController } from './policies/policy-controller.ts';
 import { PolicyDropCounter } from './policies/policy-drop-counter.ts';
 import { PolicyFollowUp } from './policies/policy-follow-up.ts';
 import { ConntrackController } from './services/conntrack-controller.ts';
+import { LeftoverRemoval } from './services/leftover-removal.ts';
 import { PacketCounter } from './services/packet-counter.ts';
 import { ServiceController } from './services/service-controller.ts';
 import { ServiceFollowUp } from './services/service-follow-up.ts';
@@ -59,6 +62,7 @@ export class AgentLoops {
   readonly #conntrack: ConntrackController;
   readonly #afterServices: ServiceFollowUp;
   readonly #afterPolicies: PolicyFollowUp;
+  readonly #leftovers: LeftoverRemoval;
   readonly #conflicts: ConflictEvents;
   readonly #loop: SyncLoop;
   readonly #audit: DriftAudit;
@@ -117,6 +121,15 @@ export class AgentLoops {
       nodeAddresses,
       recheck: () => this.#loop.run(),
     });
+    this.#leftovers = new LeftoverRemoval({
+      families,
+      nodeName: config.nodeName,
+      commands: kernel.lookCommands,
+      clock,
+      log,
+      events,
+      otherProxy: () => otherProxyPorts([config.healthzBindAddress, config.metricsBindAddress]),
+    });
     this.#conflicts = new ConflictEvents(events);
     this.#loop = this.#createLoop();
     this.#audit = this.#createAudit();
@@ -162,6 +175,7 @@ export class AgentLoops {
     this.#counters.stop();
     this.#addresses.stop();
     this.#afterPolicies.stop();
+    this.#leftovers.stop();
   }
 
   /** A sync in flight may finish within the deadline; after that it is abandoned. Whether it finished. */
@@ -203,7 +217,9 @@ export class AgentLoops {
         },
         synced: (result) => {
           report.synced(result);
-          if (result.part === 'services') this.#afterServices.synced(result.family);
+          if (result.part !== 'services') return;
+          this.#afterServices.synced(result.family);
+          if (result.wasRead) void this.#leftovers.synced(result.family);
         },
         failed: (failure) => report.failed(failure),
       },
@@ -218,6 +234,8 @@ export class AgentLoops {
     diagnostics.replace('addresses', conflicts);
     this.#conflicts.replace(conflicts);
     diagnostics.replace('node', nodeDiagnostics(store, config.nodeName));
+    const states = kernel.families.flatMap((family) => family.parts.map(({ state }) => state));
+    diagnostics.replace('held rules', heldDiagnostics(states, config.nodeName));
     if (inForce.has('services')) otherProxy.inForce(kernel.families.map(({ family }) => family));
     if (inForce.has('policies'))
       await this.#afterPolicies.synced(this.#policies.localRanges(this.#services.podCIDRs));

@@ -86,7 +86,7 @@ export function createProgram(version: string, actions: Actions): Command {
   addCleanupFlags(program.command('cleanup'))
     .summary("Remove Weir's rules and sets from the kernel")
     .description(
-      "Remove Weir's rules and sets from the kernel, and say which. Refuses while Weir or another proxy runs here.",
+      "Remove Weir's rules and sets from the kernel, and say which. Refuses while Weir or another proxy runs here.\n\nThe exit code is 0 when nothing is left, 2 when rules of others refer to something of Weir's, which is named with the command that removes them, and 1 after an error.",
     )
     .usage('[options]')
     .action((flags: Flags) => actions.cleanup(flags));

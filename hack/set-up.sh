@@ -56,6 +56,7 @@ programs() {
   cat <<'LIST'
 iptables iptables-save iptables-legacy-restore iptables-legacy-save iptables-nft-restore iptables-nft-save ip6tables-legacy-restore ip6tables-nft-restore
 ipset ipset
+nftables nft
 conntrack conntrack
 iproute2 ip
 util-linux unshare nsenter flock setpriv

@@ -1,18 +1,34 @@
-import { detectBackend, type FamilyTools, KernelWriter } from '../../pkg/apply/index.ts';
+import {
+  detectBackend,
+  type FamilyTools,
+  findProxyLeftovers,
+  findSetHolders,
+  KernelWriter,
+  leftoverText,
+  removeProxyLeftover,
+} from '../../pkg/apply/index.ts';
 import { type CleanupConfig, type Flags, parseCleanupConfig } from '../../pkg/config/index.ts';
 import {
   BuiltinChains,
   isEmptyPlan,
   type KernelSnapshot,
+  type Ownership,
   type Plan,
   planTogether,
   RuleState,
 } from '../../pkg/kernel/index.ts';
-import { createCommandRunner, systemClock, WeirError } from '../../pkg/runtime/index.ts';
+import {
+  type CommandRunner,
+  createCommandRunner,
+  errorLine,
+  systemClock,
+  WeirError,
+} from '../../pkg/runtime/index.ts';
 import { claimNode } from '../node/node-claim.ts';
 import { otherProxyPorts } from '../node/other-proxy.ts';
 import { type Part, partOwnership } from '../sync/part-ownership.ts';
 import { existingTables } from './existing-tables.ts';
+import { type Held, heldReport } from './held-report.ts';
 import type { Output } from './output.ts';
 import { requireConfig } from './require-config.ts';
 
@@ -21,23 +37,74 @@ export interface CleanupCommand {
   readonly output: Output;
 }
 
-/** `weir cleanup`: takes the rules and sets out of the kernel and says which. Returns the exit code. */
+/** `weir cleanup` has done all it can, and something of Weir's is still there because others refer to it. */
+const somethingIsHeld = 2;
+
+/**
+ * `weir cleanup`: takes the rules and sets out of the kernel and says which. Returns the exit code: 0 when nothing of Weir's is left, 2 when something
+ * is that others refer to, which is named. Throws the last error; one of a family never keeps the other's rules.
+ */
 export async function cleanup({ flags, output }: CleanupCommand): Promise<number> {
   const config = requireConfig(parseCleanupConfig(flags));
   if (!config.force) await refuseWhileInUse(config);
   const commands = createCommandRunner();
   const { families, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
   for (const warning of warnings) output.warn(`warning: ${warning}\n`);
+  let isSomethingHeld = false;
+  const errors: unknown[] = [];
   for (const tools of families) {
-    const onContention = (message: string): void => output.warn(`${message}\n`);
-    const writer = new KernelWriter({ tools, commands, clock: systemClock, onContention });
-    const kernel = await writer.read(await existingTables(tools));
-    if (config.handBack) refuseWithoutSuccessor(kernel, tools);
-    const plan = removal(kernel, tools, config.handBack);
-    if (!isEmptyPlan(plan)) await writer.apply(plan);
-    output.write(`${removedText(plan, tools)}\n`);
+    try {
+      const { plan, held } = await cleanFamily(tools, commands, config, output);
+      const report = heldReport(held, tools);
+      isSomethingHeld ||= report.length > 0;
+      output.write([removedText(plan, held, tools), ...report, ''].join('\n'));
+    } catch (error) {
+      // Without kube-proxy's rules neither family is handed back.
+      if (config.handBack) throw error;
+      errors.push(error);
+    }
   }
-  return 0;
+  // With --hand-back they are those of the kube-proxy that takes over.
+  if (!config.handBack) errors.push(...(await removeLeftovers(commands, output)));
+  for (const error of errors.slice(0, -1)) output.warn(`error: ${errorLine(error)}\n`);
+  if (errors.length > 0) throw errors.at(-1);
+  return isSomethingHeld ? somethingIsHeld : 0;
+}
+
+/** What kube-proxy in other modes left in force. Returns the errors. */
+async function removeLeftovers(commands: CommandRunner, output: Output): Promise<readonly unknown[]> {
+  const errors: unknown[] = [];
+  const { leftovers, unknown } = await findProxyLeftovers(commands);
+  for (const line of unknown) output.warn(`warning: ${line}\n`);
+  for (const leftover of leftovers) {
+    const { mode, what } = leftoverText(leftover);
+    try {
+      await removeProxyLeftover(commands, leftover);
+      output.write(`kube-proxy in ${mode} mode: removed ${what}\n`);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  return errors;
+}
+
+async function cleanFamily(
+  tools: FamilyTools,
+  commands: CommandRunner,
+  { handBack }: CleanupConfig,
+  output: Output,
+): Promise<{ readonly plan: Plan; readonly held: Held }> {
+  const onContention = (message: string): void => output.warn(`${message}\n`);
+  const writer = new KernelWriter({ tools, commands, clock: systemClock, onContention });
+  const kernel = await writer.read(await existingTables(tools));
+  if (handBack) refuseWithoutSuccessor(kernel, tools);
+  const states = partStates(kernel, tools, handBack);
+  const plan = planTogether(states).whole;
+  const references = states.flatMap((state) => state.heldByOthers());
+  const heldSets = isEmptyPlan(plan) ? [] : (await writer.apply(plan)).heldSets;
+  const holders = await findSetHolders(commands, heldSets);
+  const sets = new Map(heldSets.map((name) => [name, holders.get(name) ?? []] as const));
+  return { plan, held: { references, sets } };
 }
 
 /** After kube-proxy's first sync the KUBE- chains are kube-proxy's; taking rules from under a running proxy breaks the node. */
@@ -62,7 +129,7 @@ async function refuseWhileInUse({ handBack }: CleanupConfig): Promise<void> {
 function refuseWithoutSuccessor({ tables }: KernelSnapshot, { family }: FamilyTools): void {
   for (const [table, { chains }] of tables) {
     for (const [name, rules] of chains) {
-      if (name.startsWith('WEIR-') || !rules.includes('--match-set WEIR-')) continue;
+      if (!name.startsWith('KUBE-') || !rules.includes('--match-set WEIR-')) continue;
       throw new WeirError(
         'WEIR_OTHER_PROXY',
         `${family} rules are still Weir's (${table} ${name} uses its sets): start kube-proxy and wait for its first sync, then hand back; or remove everything with weir cleanup`,
@@ -71,36 +138,47 @@ function refuseWithoutSuccessor({ tables }: KernelSnapshot, { family }: FamilyTo
   }
 }
 
-/** All parts, since nothing is wanted of any. After a hand-back the KUBE- chains are kube-proxy's. */
-function removal(kernel: KernelSnapshot, { family }: FamilyTools, handBack: boolean): Plan {
+/** All parts, since nothing is wanted of any. After a hand-back the KUBE- chains and sets are kube-proxy's. */
+function partStates(
+  kernel: KernelSnapshot,
+  { family }: FamilyTools,
+  handBack: boolean,
+): readonly [RuleState, RuleState] {
   const builtins = new BuiltinChains();
   const stateOf = (part: Part): RuleState => {
     const ownership = partOwnership(part, family);
-    const isOthers = handBack && part === 'services';
-    const state = new RuleState(
-      family,
-      isOthers ? { ...ownership, chain: () => 'foreign' } : ownership,
-      builtins,
-    );
+    const left: Ownership = {
+      ...ownership,
+      chain: () => 'foreign',
+      set: (name) => ownership.set(name) && !name.startsWith('KUBE-'),
+    };
+    const state = new RuleState(family, handBack && part === 'services' ? left : ownership, builtins);
     state.replaceApplied(kernel);
     return state;
   };
-  return planTogether([stateOf('policies'), stateOf('services')]).whole;
+  return [stateOf('policies'), stateOf('services')];
 }
 
 /** More chains than this are counted, not listed. */
 const listedChains = 30;
 
 /** What `plan` took away. Chains that come and go with Services are told last, since there may be thousands. */
-function removedText(plan: Plan, { family, backend }: Pick<FamilyTools, 'family' | 'backend'>): string {
+function removedText(
+  plan: Plan,
+  held: Held,
+  { family, backend }: Pick<FamilyTools, 'family' | 'backend'>,
+): string {
   const title = `${family} (${backend})`;
-  if (isEmptyPlan(plan)) return `${title}: nothing to remove`;
-  const chains = plan.deleteChains.map(({ table, name }) => `  chain ${table} ${name}`);
+  const chains = plan.deleteChains
+    .filter(({ isHeld }) => isHeld !== true)
+    .map(({ table, name }) => `  chain ${table} ${name}`);
+  const sets = plan.destroySets.filter((name) => !held.sets.has(name));
+  if (plan.jumps.length + chains.length + sets.length === 0) return `${title}: nothing to remove`;
   const more = chains.length - listedChains;
   const counts = [
     [plan.jumps.length, 'jump'],
     [chains.length, 'chain'],
-    [plan.destroySets.length, 'set'],
+    [sets.length, 'set'],
   ] as const;
   const removed = counts
     .filter(([count]) => count > 0)
@@ -108,7 +186,7 @@ function removedText(plan: Plan, { family, backend }: Pick<FamilyTools, 'family'
   return [
     `${title}: removed ${removed.join(', ')}`,
     ...plan.jumps.map(({ table, builtin, rule }) => `  jump ${table} ${builtin}: ${rule}`),
-    ...plan.destroySets.map((name) => `  set ${name}`),
+    ...sets.map((name) => `  set ${name}`),
     ...chains.slice(0, listedChains),
     ...(more > 0 ? [`  … and ${more} more chains`] : []),
   ].join('\n');

@@ -21,9 +21,10 @@ export function planAsJson(explained: ExplainedPlan): Readonly<Record<string, un
     })),
     jumps: plan.jumps,
     removeMembers: plan.removeMembers,
-    deleteChains: plan.deleteChains.map(({ table, name }) => ({
+    deleteChains: plan.deleteChains.map(({ table, name, isHeld }) => ({
       table,
       name,
+      ...(isHeld === true ? { isHeld } : {}),
       before: appliedRules(explained, table, name),
     })),
     destroySets: plan.destroySets,

@@ -1,5 +1,12 @@
 import type { Diagnostic } from '../../pkg/api/index.ts';
-import { createSysctl, detectBackend, readKernel, sysctlNames } from '../../pkg/apply/index.ts';
+import {
+  createSysctl,
+  detectBackend,
+  findProxyLeftovers,
+  type ProxyLeftover,
+  readKernel,
+  sysctlNames,
+} from '../../pkg/apply/index.ts';
 import { Store } from '../../pkg/cache/index.ts';
 import { type Flags, loadPlanConfig, type PlanConfig, type RuleConfig } from '../../pkg/config/index.ts';
 import {
@@ -24,6 +31,7 @@ import { storeHandler } from '../sync/store-handler.ts';
 import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
 import { countChanges, type ExplainedPlan } from './explained-plan.ts';
+import { leftoversAsJson } from './leftover-report.ts';
 import { type Caller, openSource } from './open-source.ts';
 import type { Output } from './output.ts';
 import { painter } from './paint.ts';
@@ -45,6 +53,8 @@ export interface PlanCommand extends Caller {
 /** What the rules depend on besides objects and configuration: the node itself, or what is known of one that is elsewhere. */
 interface PlannedNode {
   readonly kernels: ReadonlyMap<Family, KernelSnapshot>;
+  /** What kube-proxy in modes without iptables rules has left, or keeps up. */
+  readonly leftovers: readonly ProxyLeftover[];
   readonly tcpBeLiberal: boolean;
   readonly interfaceAddresses: (store: Store) => readonly string[];
 }
@@ -102,16 +112,22 @@ export async function plan(command: PlanCommand): Promise<number> {
     const plan = planTogether([first ?? family.policies, ...others]).whole;
     return { plan, state: { appliedChain: (...chain) => appliedIn(family, ...chain) }, owners };
   });
-  const changes = plans.reduce((sum, explained) => sum + countChanges(explained), 0);
-  if (config.output === 'text') output.write(printPlans(plans, painter(output.isColoured)));
-  else output.write(`${JSON.stringify({ changes, families: plans.map(planAsJson) }, undefined, 2)}\n`);
+  const { leftovers } = node;
+  const changes = plans.reduce((sum, explained) => sum + countChanges(explained), leftovers.length);
+  if (config.output === 'text') output.write(printPlans(plans, leftovers, painter(output.isColoured)));
+  else {
+    const json = { changes, families: plans.map(planAsJson), leftovers: leftoversAsJson(leftovers) };
+    output.write(`${JSON.stringify(json, undefined, 2)}\n`);
+  }
   return changes === 0 ? 0 : 2;
 }
 
 /** The addresses of another node's interfaces are not known; those of its Node object are. */
 async function savedNode(config: PlanConfig): Promise<PlannedNode> {
+  const { kernels, proxyTables } = await readSavedRules(config.against);
   return {
-    kernels: await readSavedRules(config.against),
+    kernels,
+    leftovers: proxyTables.map((family) => ({ kind: 'table', family }) as const),
     tcpBeLiberal: config.conntrackTcpBeLiberal,
     interfaceAddresses: (store) => store.get('Node', '', config.nodeName)?.addresses ?? [],
   };
@@ -124,9 +140,12 @@ async function thisNode(config: RuleConfig, warn: (line: string) => void): Promi
   const kernels = new Map<Family, KernelSnapshot>();
   for (const tools of families)
     kernels.set(tools.family, await readKernel(commands, tools, await existingTables(tools)));
+  const { leftovers, unknown } = await findProxyLeftovers(commands);
+  for (const line of unknown) warn(line);
   const liberal = (await createSysctl().read(sysctlNames.tcpBeLiberal)) ?? '0';
   return {
     kernels,
+    leftovers,
     tcpBeLiberal: config.conntrackTcpBeLiberal || liberal !== '0',
     interfaceAddresses: () => interfaceAddresses(),
   };

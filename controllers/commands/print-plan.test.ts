@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { type ChainName, chainName, type Plan, type SetName, setName } from '../../pkg/kernel/index.ts';
 import { countChanges, type ExplainedPlan } from './explained-plan.ts';
+import { leftoversAsJson } from './leftover-report.ts';
 import { painter } from './paint.ts';
 import { planAsJson } from './plan-as-json.ts';
 import { printPlans, ruleDifference } from './print-plan.ts';
@@ -36,7 +37,7 @@ function explained(
 }
 
 function lines(...plans: readonly ExplainedPlan[]): readonly string[] {
-  return printPlans(plans, plain).split('\n');
+  return printPlans(plans, [], plain).split('\n');
 }
 
 function written(name: ChainName, rules: string, isNew = false): Plan['writeChains'][number] {
@@ -157,6 +158,14 @@ describe('taking over from kube-proxy', () => {
   test('counts many of them in one line', () => {
     const many = ['C', 'D', 'E', 'F'].map((letter) => ({ table: 'nat', name: endpoint(letter) }) as const);
     expect(lines(explained({ deleteChains: many }))).toContain('  - 4 chains nat KUBE-SEP-…');
+    const held = { table: 'nat', name: endpoint('H'), isHeld: true } as const;
+    expect(lines(explained({ deleteChains: [...many, held] }))).toEqual(
+      expect.arrayContaining([
+        `  ~ chain nat ${endpoint('H')}: emptied (rules of others lead there)`,
+        '  - 4 chains nat KUBE-SEP-…',
+        'IPv4: 4 chains to delete, 1 chain to empty',
+      ]),
+    );
   });
 
   test('names a Service whose endpoints will be others', () => {
@@ -200,8 +209,8 @@ describe('taking over from kube-proxy', () => {
 
 test('colours for a terminal only', () => {
   const plan = explained({ writeChains: [written(web, 'a', true)] });
-  expect(printPlans([plan], plain)).not.toContain('\u001b');
-  expect(printPlans([plan], painter(true))).toContain('\u001b[32m+ chain nat');
+  expect(printPlans([plan], [], plain)).not.toContain('\u001b');
+  expect(printPlans([plan], [], painter(true))).toContain('\u001b[32m+ chain nat');
 });
 
 test.each([
@@ -234,4 +243,22 @@ test('tells programs what a chain held, what it will hold, and whose it is', () 
     ],
     deleteChains: [{ table: 'nat', name: endpoint('B'), before: ['x'] }],
   });
+});
+
+test('tells what kube-proxy in other modes has left, a line for each mode', () => {
+  const leftovers = [
+    { kind: 'table', family: 'IPv4' },
+    { kind: 'table', family: 'IPv6' },
+    { kind: 'interface' },
+  ] as const;
+  expect(printPlans([explained({})], leftovers, plain).split('\n')).toEqual([
+    'IPv4: no change',
+    'kube-proxy in nftables mode has in force, and Weir removes once its own rules are written: table ip kube-proxy, table ip6 kube-proxy',
+    'kube-proxy in IPVS mode has in force, and Weir removes once its own rules are written: interface kube-ipvs0',
+    '',
+  ]);
+  expect(leftoversAsJson(leftovers.slice(1))).toEqual([
+    { mode: 'nftables', what: 'table ip6 kube-proxy' },
+    { mode: 'IPVS', what: 'interface kube-ipvs0' },
+  ]);
 });

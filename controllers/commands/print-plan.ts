@@ -1,5 +1,7 @@
+import type { ProxyLeftover } from '../../pkg/apply/index.ts';
 import type { Plan } from '../../pkg/kernel/index.ts';
 import { appliedRules, countMembers, type ExplainedPlan, ownerOf, splitRules } from './explained-plan.ts';
+import { leftoverReport } from './leftover-report.ts';
 import type { Paint } from './paint.ts';
 import { takeOverReport } from './take-over-report.ts';
 
@@ -10,9 +12,14 @@ const shown = { members: 10, rules: 12, deletedChains: 3 } as const;
 type Groups = ReadonlyMap<string, readonly string[]>;
 
 /** The plans for people: `+` comes, `-` goes, `~` changes; what it amounts to at the end, where a terminal shows it. */
-export function printPlans(plans: readonly ExplainedPlan[], paint: Paint): string {
+export function printPlans(
+  plans: readonly ExplainedPlan[],
+  leftovers: readonly ProxyLeftover[],
+  paint: Paint,
+): string {
   const parts = plans.flatMap((explained) => planLines(explained, paint));
-  return `${[...parts, ...plans.flatMap((explained) => summaryLines(explained, paint))].join('\n')}\n`;
+  const summary = plans.flatMap((explained) => summaryLines(explained, paint));
+  return `${[...parts, ...summary, ...leftoverReport(leftovers)].join('\n')}\n`;
 }
 
 function planLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
@@ -45,7 +52,8 @@ function summaryLines(explained: ExplainedPlan, paint: Paint): readonly string[]
     [countMembers(plan.removeMembers), 'set member', 'to remove'],
     [added, 'chain', 'to add'],
     [plan.writeChains.length - added, 'chain', 'to change'],
-    [plan.deleteChains.length, 'chain', 'to delete'],
+    [plan.deleteChains.filter((chain) => chain.isHeld !== true).length, 'chain', 'to delete'],
+    [plan.deleteChains.filter((chain) => chain.isHeld === true).length, 'chain', 'to empty'],
     [plan.jumps.filter((jump) => jump.kind === 'insert').length, 'jump', 'to insert'],
     [plan.jumps.filter((jump) => jump.kind === 'delete').length, 'jump', 'to delete'],
   ] as const;
@@ -116,8 +124,13 @@ function* chainLines(
 
 /** kube-proxy has a chain for each endpoint: many of them are one line. */
 function* deletedChainLines(chains: Plan['deleteChains'], paint: Paint): Generator<string> {
+  for (const { table, name, isHeld } of chains) {
+    if (isHeld === true)
+      yield paint('yellow', `~ chain ${table} ${name}: emptied`) +
+        paint('dim', ' (rules of others lead there)');
+  }
   const kinds = Map.groupBy(
-    chains,
+    chains.filter(({ isHeld }) => isHeld !== true),
     ({ table, name }) => `${table} ${/^[A-Z]+-[A-Z]+-/.exec(name)?.[0] ?? name}`,
   );
   for (const [kind, alike] of kinds) {

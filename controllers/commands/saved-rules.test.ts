@@ -11,7 +11,7 @@ const sets = 'create MINE hash:ip,port family inet hashsize 1024 maxelem 65536\n
 
 /** Family → its tables and sets. */
 function read(...texts: readonly string[]): Readonly<Record<string, readonly string[]>> {
-  const kernels = savedRules(texts.map((text, index) => ({ file: `file${index}`, text })));
+  const { kernels } = savedRules(texts.map((text, index) => ({ file: `file${index}`, text })));
   return Object.fromEntries(
     [...kernels].map(([family, { tables, sets }]) => [family, [...tables.keys(), ...sets.keys()]]),
   );
@@ -49,11 +49,23 @@ test('takes an empty file for the output of a program that had nothing to save',
 });
 
 test.each<[readonly string[], string]>([
-  [['hello\n'], '--against: file0 does not look like the output of iptables-save or ipset save'],
+  [
+    ['hello\n'],
+    '--against: file0 does not look like the output of iptables-save, ipset save or nft list tables',
+  ],
   [[sets], '--against: file0 has no rules of iptables-save'],
   [[v4(filter), v4(filter)], '--against: file1 holds the IPv4 table filter, which was there before'],
 ])('refuses %j', (texts, message) => {
   expect(() => read(...texts)).toThrow(message);
+});
+
+test('finds the tables of kube-proxy in nftables mode', () => {
+  const tables = 'table ip nat\ntable ip6 kube-proxy\n';
+  expect(savedRules([v4(filter), tables].map((text) => ({ file: 'file', text }))).proxyTables).toEqual([
+    'IPv6',
+  ]);
+  const ruleset = 'table ip kube-proxy {\n\tcomment "rules for kube-proxy"\n}\ntable ip6 kube-proxy {\n}\n';
+  expect(savedRules([{ file: 'file', text: v4(filter) + ruleset }]).proxyTables).toEqual(['IPv4', 'IPv6']);
 });
 
 test('names a file that is not there', async () => {

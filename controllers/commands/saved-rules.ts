@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { parseProxyTables } from '../../pkg/apply/index.ts';
 import {
   type KernelSnapshot,
   parseIpsetSave,
@@ -18,19 +19,23 @@ interface Section {
   readonly text: string;
 }
 
+export interface SavedRules {
+  readonly kernels: ReadonlyMap<Family, KernelSnapshot>;
+  /** Families with a table of kube-proxy in nftables mode. */
+  readonly proxyTables: readonly Family[];
+}
+
 /**
- * Rules that somebody saved, by family: the output of iptables-save, ip6tables-save and ipset save in any number of files, one behind
- * the other. The comment that each program begins with, or else an IPv6 address, tells the family. Throws WEIR_BAD_FLAG.
+ * Rules that somebody saved: the output of iptables-save, ip6tables-save, ipset save and nft list tables (or ruleset) in any number of files, one
+ * behind the other. The comment that each program begins with, or else an IPv6 address, tells the family. Throws WEIR_BAD_FLAG.
  */
-export async function readSavedRules(files: readonly string[]): Promise<ReadonlyMap<Family, KernelSnapshot>> {
+export async function readSavedRules(files: readonly string[]): Promise<SavedRules> {
   const texts = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })));
   return savedRules(texts);
 }
 
 /** The same for texts that have been read. */
-export function savedRules(
-  texts: readonly { readonly file: string; readonly text: string }[],
-): ReadonlyMap<Family, KernelSnapshot> {
+export function savedRules(texts: readonly { readonly file: string; readonly text: string }[]): SavedRules {
   const tables = new Map<Family, Map<TableName, TableSnapshot>>();
   const sets = new Map<SetName, SetSnapshot>();
   for (const { file, text } of texts) {
@@ -38,13 +43,17 @@ export function savedRules(
     for (const [name, set] of parseIpsetSave(setLines)) sets.set(name, set);
     for (const section of rules) addTables(tables, section);
     // Where there is nothing to save, the programs print nothing.
-    if (rules.length === 0 && setLines === '' && text.trim() !== '')
-      throw badFile(file, 'does not look like the output of iptables-save or ipset save');
+    const isOfNft = /^table \w+ \S+(?: \{)?$/m.test(text);
+    if (rules.length === 0 && setLines === '' && !isOfNft && text.trim() !== '')
+      throw badFile(file, 'does not look like the output of iptables-save, ipset save or nft list tables');
   }
   if (tables.size === 0)
     throw badFile(texts.map(({ file }) => file).join(', '), 'has no rules of iptables-save');
   const families = (['IPv4', 'IPv6'] as const).filter((family) => tables.has(family));
-  return new Map(families.map((family) => [family, { tables: tables.get(family) ?? new Map(), sets }]));
+  return {
+    kernels: new Map(families.map((family) => [family, { tables: tables.get(family) ?? new Map(), sets }])),
+    proxyTables: parseProxyTables(texts.map(({ text }) => text).join('\n')),
+  };
 }
 
 function addTables(

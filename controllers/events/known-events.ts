@@ -38,6 +38,14 @@ export const knownEvents = {
     action: 'SyncRules',
     note,
   }),
+  /** Weir's own: it removed what kube-proxy had left in force in a mode without iptables rules. */
+  leftoversRemoved: (nodeName: string, note: string): EventDetails => ({
+    regarding: { kind: 'Node', name: nodeName },
+    type: 'Normal',
+    reason: 'LeftoversRemoved',
+    action: 'SyncRules',
+    note,
+  }),
   /** Weir's own: another Service has the address and port already. */
   addressConflict: (namespace: string, name: string, note: string): EventDetails => ({
     regarding: { kind: 'Service', namespace, name },

@@ -4,9 +4,14 @@ import { connect } from 'node:net';
 const ports = [10256, 10249] as const;
 const connectTimeoutMs = 500;
 
-/** Which of the ports that only a running kube-proxy (or something in its place) would hold on this node answer. */
-export async function otherProxyPorts(): Promise<readonly number[]> {
-  const answers = await Promise.all(ports.map(async (port) => ({ port, answers: await isTaken(port) })));
+/**
+ * Which of the ports that only a running kube-proxy (or something in its place) would hold on this node answer.
+ *
+ * @param ownAddresses `host:port` of the servers of this process, whose answers prove nothing
+ */
+export async function otherProxyPorts(ownAddresses: readonly string[] = []): Promise<readonly number[]> {
+  const others = ports.filter((port) => !ownAddresses.some((address) => address.endsWith(`:${port}`)));
+  const answers = await Promise.all(others.map(async (port) => ({ port, answers: await isTaken(port) })));
   return answers.filter(({ answers }) => answers).map(({ port }) => port);
 }
 

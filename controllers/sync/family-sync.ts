@@ -4,9 +4,11 @@ import {
   chainName,
   isEmptyPlan,
   type KernelSnapshot,
+  type Ownership,
   type Plan,
   planTogether,
   RuleState,
+  type SetName,
   type SetSizes,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
@@ -31,6 +33,8 @@ export interface PartWrite {
   readonly part: PartSync;
   /** `undefined` when there was nothing to write. */
   readonly plan: Plan | undefined;
+  /** Sets that should have gone and stay, because something else looks into them. */
+  readonly heldSets: readonly SetName[];
   /** Why it is not in the kernel. Parts that were written together have the same one. */
   readonly error?: unknown;
 }
@@ -43,6 +47,13 @@ export interface FamilySyncOptions {
   /** In the order in which they are written. */
   readonly parts: readonly PartSync[];
   readonly now: () => number;
+}
+
+/** What became of a plan. */
+interface Applied {
+  readonly heldSets: readonly SetName[];
+  /** Why it is not in the kernel, or not all of it. */
+  readonly error?: unknown;
 }
 
 /**
@@ -109,28 +120,30 @@ export class FamilySync {
     if (first === undefined) return [];
     const { plans, whole } = planTogether([first.state, ...others.map(({ state }) => state)]);
     const planned = parts.map((part, index) => ({ part, plan: nonEmpty(plans[index]) }));
-    const error = isEmptyPlan(whole) ? undefined : await this.#apply(whole, signal);
+    const { error, heldSets }: Applied = isEmptyPlan(whole)
+      ? { heldSets: [] }
+      : await this.#apply(whole, signal);
     if (error === undefined && parts.some(({ takesOver }) => takesOver)) await this.#takeCanary(signal);
     return planned.map(({ part, plan }): PartWrite => {
       if (plan === undefined || error === undefined) {
-        part.inForce(plan);
+        part.inForce(plan, heldSets);
         this.#suspects.delete(part);
-        return { part, plan };
+        return { part, plan, heldSets: heldSets.filter((set) => plan?.destroySets.includes(set)) };
       }
       part.invalidate();
       this.#suspects.add(part);
-      return { part, plan, error };
+      return { part, plan, heldSets: [], error };
     });
   }
 
-  /** Why the plan is not in the kernel, or not all of it; `undefined` when it is. */
-  async #apply(plan: Plan, signal: AbortSignal): Promise<unknown> {
+  /** Executes the plan. */
+  async #apply(plan: Plan, signal: AbortSignal): Promise<Applied> {
     this.#writeSteps += 1;
     try {
-      await this.#options.writer.apply(plan, { signal });
-      return undefined;
+      const { heldSets } = await this.#options.writer.apply(plan, { signal });
+      return { heldSets };
     } catch (error) {
-      return error;
+      return { heldSets: [], error };
     } finally {
       this.#writeSteps += 1;
     }
@@ -143,7 +156,7 @@ export class FamilySync {
   async #takeCanary(signal: AbortSignal): Promise<void> {
     const { family } = this;
     const name = chainName('KUBE-PROXY-CANARY');
-    const nothing = new RuleState(family, { chain: () => 'foreign', set: () => false }).plan();
+    const nothing = new RuleState(family, nothingOwned).plan();
     await this.#apply({ ...nothing, deleteChains: [{ table: 'mangle', name }] }, signal);
   }
 
@@ -200,12 +213,14 @@ export class FamilySync {
     fill: (state: RuleState) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    const state = new RuleState(this.family, { chain: () => 'foreign', set: () => false });
+    const state = new RuleState(this.family, nothingOwned);
     state.replaceAppliedTable('filter', filter);
     fill(state);
     await this.#options.writer.apply(state.plan(), { signal });
   }
 }
+
+const nothingOwned: Ownership = { chain: () => 'foreign', jump: () => false, set: () => false };
 
 function nonEmpty(plan: Plan | undefined): Plan | undefined {
   return plan === undefined || isEmptyPlan(plan) ? undefined : plan;

@@ -1,19 +1,19 @@
 import { expect, test } from 'vitest';
-import { chainName, type Plan, RuleState } from '../../pkg/kernel/index.ts';
+import { chainName, type Plan, RuleState, type SetName, setName } from '../../pkg/kernel/index.ts';
 import { logWrite } from './log-write.ts';
 
 const chains = Array.from({ length: 9 }, (_, index) => chainName(`KUBE-SVC-${index}`));
 
 function planFor(count: number): Plan {
-  const state = new RuleState('IPv4', { chain: () => 'own', set: () => false });
+  const state = new RuleState('IPv4', { chain: () => 'own', jump: () => false, set: () => false });
   for (const name of chains.slice(0, count)) state.setChain('nat', name, '-j RETURN', 1);
   return state.plan();
 }
 
-function warnings(plan: Plan, isRepair: boolean): readonly string[] {
+function warnings(plan: Plan, isRepair: boolean, heldSets: readonly SetName[] = []): readonly string[] {
   const told: string[] = [];
   const log = { info: () => undefined, warn: (message: string) => void told.push(message) };
-  logWrite(log, plan, { part: 'services', isRepair, touched: { services: 0 }, totalMs: 1 });
+  logWrite(log, plan, { part: 'services', isRepair, touched: { services: 0 }, totalMs: 1, heldSets });
   return told;
 }
 
@@ -42,4 +42,10 @@ test.each([
   logWrite(log, planFor(2), { part, isRepair: false, touched, totalMs: 12.34 });
   const written = { chains: 2, chainsDeleted: 0, members: 0, membersRemoved: 0, milliseconds: 12.3 };
   expect(told).toEqual([[message, { ...touched, ...written }]]);
+});
+
+test('names a set that could not go', () => {
+  expect(warnings(planFor(1), false, [setName('WEIR-4-OLD')])).toEqual([
+    expect.stringMatching(/^IPv4 set WEIR-4-OLD is not needed any more, but can not be removed/),
+  ]);
 });

@@ -1,4 +1,4 @@
-import type { Plan } from '../../pkg/kernel/index.ts';
+import type { Plan, SetName } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import type { Part } from './part-ownership.ts';
 
@@ -12,6 +12,8 @@ export interface WriteCircumstances {
   /** By this part. */
   readonly touched: TouchedObjects;
   readonly totalMs: number;
+  /** Sets that should have gone and stay. Defaults to none. */
+  readonly heldSets?: readonly SetName[];
 }
 
 /** What a line names, before it counts. */
@@ -21,7 +23,7 @@ const namedChanges = 6;
 export function logWrite(
   log: Pick<Logger, 'info' | 'warn'>,
   plan: Plan,
-  { part, isRepair, touched, totalMs }: WriteCircumstances,
+  { part, isRepair, touched, totalMs, heldSets = [] }: WriteCircumstances,
 ): void {
   const count = (changes: readonly { readonly members: readonly string[] }[]): number =>
     changes.reduce((sum, change) => sum + change.members.length, 0);
@@ -32,13 +34,18 @@ export function logWrite(
   for (const { name, replaces } of plan.createSets) {
     if (replaces !== undefined) log.warn(`${plan.family} set ${name} ${replaces.reason}: made anew`);
   }
+  for (const name of heldSets) {
+    log.warn(
+      `${plan.family} set ${name} is not needed any more, but can not be removed: a rule beyond the filter and nat tables, or a set of sets, refers to it; it stays, and weir cleanup will name what holds it`,
+    );
+  }
   // By name in the line itself: a line is swallowed when one with the same words came a moment ago.
   if (isRepair)
     log.warn(`${plan.family} rules were changed by somebody else: repaired ${inShort(changesOf(plan))}`);
   log.info(`${plan.family} ${nameOfParts([part])} rules written`, {
     ...touched,
     chains: plan.writeChains.length,
-    chainsDeleted: plan.deleteChains.length,
+    chainsDeleted: plan.deleteChains.filter(({ isHeld }) => isHeld !== true).length,
     members: count(plan.addMembers),
     membersRemoved: count(plan.removeMembers),
     milliseconds: Math.round(totalMs * 10) / 10,

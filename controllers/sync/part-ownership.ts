@@ -22,7 +22,8 @@ export function partOwnership(part: Part, family: Family): Ownership {
       return {
         ...services,
         // Sets of an older Weir that nobody knows any more, too.
-        set: (name) => name.startsWith(`WEIR-${family === 'IPv4' ? 4 : 6}-`) && !isPolicySet(name),
+        set: (name) =>
+          services.set(name) || (name.startsWith(`WEIR-${family === 'IPv4' ? 4 : 6}-`) && !isPolicySet(name)),
         staysAhead: (target) => isPolicyChain('filter', target),
       };
   }

@@ -4,6 +4,7 @@ import {
   type KernelSnapshot,
   type Plan,
   type RuleState,
+  type SetName,
   type SetSizes,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
@@ -69,12 +70,12 @@ export class PartSync {
     return this.#takesOver;
   }
 
-  /** The plan is in the kernel, or there was nothing to do. */
-  inForce(plan: Plan | undefined): void {
+  /** The plan is in the kernel but for these sets, which could not go; or there was nothing to do. */
+  inForce(plan: Plan | undefined, heldSets: readonly SetName[] = []): void {
     this.#hasBeenInForce = true;
     this.#takesOver = false;
     if (plan === undefined) return;
-    this.state.applied(plan);
+    this.state.applied(plan, heldSets);
     this.#oddSizes = '';
   }
 

@@ -146,7 +146,13 @@ export class SyncLoop {
           const ofPart = touched[part.part];
           const isRepair = wereRight.has(part) && isUntouched(ofPart) && wasRead(part);
           if (write.plan !== undefined)
-            logWrite(log, write.plan, { part: part.part, isRepair, touched: ofPart, totalMs });
+            logWrite(log, write.plan, {
+              part: part.part,
+              isRepair,
+              touched: ofPart,
+              totalMs,
+              heldSets: write.heldSets,
+            });
           observer.synced({
             family: family.family,
             part: part.part,

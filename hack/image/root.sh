@@ -25,7 +25,7 @@ cp /usr/lib/os-release "$root"/usr/lib/
 printf 'root:x:0:0:root:/:/sbin/nologin\n' >"$root"/etc/passwd
 printf 'root:x:0:\n' >"$root"/etc/group
 
-programs='xtables-(legacy|nft)-multi|ip6?tables-(legacy|nft)(-save|-restore)?|ipset|conntrack|kmod|modprobe|dash'
+programs='xtables-(legacy|nft)-multi|ip6?tables-(legacy|nft)(-save|-restore)?|ipset|nft|conntrack|kmod|modprobe|dash'
 # shellcheck disable=SC2086 # a list of words on purpose
 dpkg -L $packages | sort -u |
   grep -Ev '^/usr/share/(bash-completion|doc|gcc|gdb|initramfs-tools|lintian|locale|man)/' |

@@ -6,8 +6,18 @@ export { detectBackend } from './detect-backend.ts';
 export type { RefusedElement } from './find-refused.ts';
 export type { ApplyReport } from './kernel-writer.ts';
 export { KernelWriter } from './kernel-writer.ts';
+export type { FoundLeftovers, ProxyLeftover } from './proxy-leftovers.ts';
+export {
+  connectionsThrough,
+  findProxyLeftovers,
+  leftoverText,
+  removeProxyLeftover,
+} from './proxy-leftovers.ts';
+export { parseProxyTables } from './proxy-tables.ts';
 export { readFilterCounters } from './read-filter-counters.ts';
 export { readKernel, readSetSizes } from './read-kernel.ts';
+export type { SetHolder } from './set-holders.ts';
+export { findSetHolders } from './set-holders.ts';
 export { setUpBridges } from './set-up-bridges.ts';
 export type { Sysctl, SysctlName } from './sysctl.ts';
 export { createSysctl, sysctlNames } from './sysctl.ts';

@@ -1,11 +1,12 @@
 import PQueue from 'p-queue';
-import type { KernelSnapshot, Plan, TableName, TableSnapshot } from '../kernel/index.ts';
+import type { KernelSnapshot, Plan, SetName, TableName, TableSnapshot } from '../kernel/index.ts';
 import { type CommandRunner, WeirError } from '../runtime/index.ts';
 import { findRefused, type RefusedElement, type SetTypes } from './find-refused.ts';
 import type { RestoreContext } from './patient-run.ts';
 import { readChain, readFilter, readKernel } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { restorePieces } from './restore-pieces.ts';
+import type { RestoreReport } from './run-restore.ts';
 import { runRestore } from './run-restore.ts';
 
 /** What a write cost. */
@@ -16,6 +17,8 @@ export interface ApplyReport {
   /** Processes started; more than `pieces` when something had to be tried again. */
   readonly spawns: number;
   readonly pieces: number;
+  /** Sets that should go and stay, because something else looks into them. */
+  readonly heldSets: readonly SetName[];
 }
 
 export interface QueueOptions {
@@ -110,16 +113,17 @@ async function applyPlan(
 ): Promise<ApplyReport> {
   const startedAt = context.clock.now();
   const pieces = restorePieces(plan, context.tools.backend);
-  let spawns = 0;
+  const reports: RestoreReport[] = [];
   for (const piece of pieces) {
     signal?.throwIfAborted();
-    spawns += await runRestore(piece, context, signal);
+    reports.push(await runRestore(piece, context, signal));
   }
   return {
     durationMs: context.clock.now() - startedAt,
     bytes: countBytes(pieces),
-    spawns,
+    spawns: reports.reduce((sum, { spawns }) => sum + spawns, 0),
     pieces: pieces.length,
+    heldSets: reports.flatMap(({ heldSets }) => heldSets),
   };
 }
 

@@ -23,6 +23,11 @@ const contentionDeadlineMs = 60_000;
  */
 const setReleaseDeadlineMs = 3000;
 
+export interface PatienceOptions {
+  /** Whether sets that are in use may be released soon. Defaults to true. */
+  readonly waitsForSets?: boolean;
+}
+
 export interface PatientRun {
   /** The last of them. */
   readonly result: CommandResult;
@@ -34,6 +39,7 @@ export async function runPatiently(
   command: Command,
   { clock, commands, onContention }: RestoreContext,
   signal?: AbortSignal,
+  { waitsForSets = true }: PatienceOptions = {},
 ): Promise<PatientRun> {
   const startedAt = clock.now();
   const backoff = new Backoff({ initialMs: 100, maxMs: 2000 });
@@ -41,7 +47,7 @@ export async function runPatiently(
     // Not handed the signal: a restore under way is quicker ended than repaired.
     const result = await commands.run(command);
     if (succeeded(result)) return { result, spawns };
-    const patience = patienceMs(result);
+    const patience = patienceMs(result, waitsForSets);
     const delay = backoff.next();
     if (clock.now() + delay - startedAt > patience) return { result, spawns };
     if (backoff.failures === 1 && isContention(result))
@@ -63,9 +69,9 @@ export function restoreCommand(
 }
 
 /** How long the piece may be tried again after such a result. */
-function patienceMs(result: CommandResult): number {
+function patienceMs(result: CommandResult, waitsForSets: boolean): number {
   if (isContention(result)) return contentionDeadlineMs;
-  return setIsHeld.test(result.stderr) ? setReleaseDeadlineMs : -1;
+  return waitsForSets && setIsHeld.test(result.stderr) ? setReleaseDeadlineMs : -1;
 }
 
-const setIsHeld = /in use by a kernel component|ipset.*Kernel error received: Device or resource busy/;
+export const setIsHeld = /in use by a kernel component|ipset.*Kernel error received: Device or resource busy/;

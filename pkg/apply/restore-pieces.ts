@@ -46,6 +46,7 @@ function inOnePiece(plan: Plan): readonly RestorePiece[] {
       tool: 'ipset',
       about: 'late members and sets to remove',
       input: [...lateChanges(plan), ...destructions(plan)],
+      leavesHeldSets: true,
     },
   ];
 }
@@ -78,7 +79,7 @@ function inManyPieces(plan: Plan, limits: PieceLimits): readonly RestorePiece[] 
     }),
     { tool: 'ipset', about: 'late members', input: lateChanges(plan) },
     ...deletePieces(plan.deleteChains, limits),
-    { tool: 'ipset', about: 'sets to remove', input: destructions(plan) },
+    { tool: 'ipset', about: 'sets to remove', input: destructions(plan), leavesHeldSets: true },
   ];
 }
 

@@ -48,7 +48,7 @@ function section(table: TableName, transaction: Transaction): readonly string[] 
     ...jumps
       .filter((jump) => jump.kind === 'insert')
       .map((jump) => `-I ${jump.builtin} ${jump.at ?? 1} ${jump.rule}\n`),
-    ...deletes.map((chain) => `-X ${chain.name}\n`),
+    ...deletes.filter(({ isHeld }) => isHeld !== true).map((chain) => `-X ${chain.name}\n`),
     'COMMIT\n',
   ];
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import type { FakeProgram } from '../../test/support/fake-command-runner.ts';
-import { fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
+import { fakeCommandRunner, inputOf } from '../../test/support/fake-command-runner.ts';
 import type { RestorePiece } from './restore-piece.ts';
 import { runRestore } from './run-restore.ts';
 import { namedTools } from './tools.ts';
@@ -24,6 +24,7 @@ const lockHeld = {
 
 interface Outcome {
   readonly spawns?: number;
+  readonly heldSets?: readonly string[];
   readonly error?: unknown;
   readonly lines: readonly string[];
   readonly elapsedMs: number;
@@ -44,7 +45,7 @@ async function run(piece: RestorePiece, program: FakeProgram, abort?: AbortSigna
   const settled = new AbortController();
   const running = runRestore(piece, context, abort)
     .then(
-      (spawns) => ({ spawns }),
+      ({ spawns, heldSets }) => ({ spawns, heldSets }),
       (error: unknown) => ({ error }),
     )
     .finally(() => settled.abort());
@@ -88,6 +89,33 @@ test('waits a moment for a set that a deleted rule still holds', async () => {
     message: `ipset (sets and members): exit code 1: ${busy.stderr}\n 1: add A 1.1.1.1\n>2: destroy B`,
   });
   expect(result.elapsedMs).toBeLessThan(10_000);
+});
+
+test('leaves sets that cannot go where the piece says so, and does the rest', async () => {
+  const held = (line: number): { exitCode: number; stderr: string } => ({
+    exitCode: 1,
+    stderr: `ipset v7.17: Error in line ${line}: Set cannot be destroyed: it is in use by a kernel component`,
+  });
+  const inputs: string[] = [];
+  const names = ['A', 'B', 'C', 'D', 'E'];
+  const piece: RestorePiece = {
+    tool: 'ipset',
+    about: 'sets to remove',
+    input: names.map((name) => `destroy ${name}\n`),
+    leavesHeldSets: true,
+  };
+  const inUse = new Set(['B', 'D', 'E']);
+  const result = await run(piece, (command) => {
+    const input = inputOf(command);
+    inputs.push(input.replaceAll(/destroy |\n/g, ''));
+    const index = input.split('\n').findIndex((line) => inUse.has(line.replace('destroy ', '')));
+    return index === -1 ? {} : held(index + 1);
+  });
+  expect(result.heldSets).toEqual(['B', 'D', 'E']);
+  expect([...new Set(inputs)]).toEqual(['ABCDE', 'CDE', 'E', '']);
+  expect(result.elapsedMs).toBeLessThan(5000);
+  const strict = { tool: piece.tool, about: piece.about, input: piece.input };
+  expect((await run(strict, () => held(2))).error).toMatchObject({ code: 'WEIR_IPSET_FAILED' });
 });
 
 test('waits until nobody lists a set that is to be swapped', async () => {

@@ -1,5 +1,6 @@
 export { BuiltinChains } from './builtin-chains.ts';
 export { checkJumps } from './check-jumps.ts';
+export type { ForeignReference } from './foreign-reference.ts';
 export type { Drift } from './jump-drift.ts';
 export type { Jump } from './jumps.ts';
 export {
@@ -21,7 +22,7 @@ export { parseIpsetSave } from './parse-ipset-save.ts';
 export { parseIptablesSave } from './parse-iptables-save.ts';
 export { parseRule } from './parse-rule.ts';
 export { parseRuleCounters } from './parse-rule-counters.ts';
-export type { ChainWrite, JumpChange, MemberChange, Plan } from './plan.ts';
+export type { ChainWrite, JumpChange, MemberChange, Plan, StaleChain } from './plan.ts';
 export { isEmptyPlan } from './plan.ts';
 export { planTogether } from './plan-together.ts';
 export { printRule } from './print-rule.ts';

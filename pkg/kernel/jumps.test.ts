@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { applyJumpChanges, type Jump, planJumps, targetOf } from './jumps.ts';
+import { applyJumpChanges, foreignRules, type Jump, planJumps, targetOf } from './jumps.ts';
 
 const guard: Jump = jump('OWN-GUARD', 'reachable');
 const services: Jump = jump(
@@ -17,9 +17,12 @@ function jump(target: string, position: Jump['position'], matches = ''): Jump {
 
 const isOurs = (target: string): boolean => target.startsWith('OWN-');
 const staysAhead = (target: string): boolean => target.startsWith('AHEAD');
+const old = '-m comment --comment "as before" -j OWN-OLD';
+const known: ReadonlySet<string> = new Set([guard.rule, services.rule, policy.rule, old]);
+const owner = { isOurs, staysAhead, isKnown: (rule: string) => known.has(rule) };
 
 function changes(jumps: readonly Jump[], lines: readonly string[]): ReturnType<typeof planJumps> {
-  return planJumps('filter', 'FORWARD', jumps, lines, { isOurs, staysAhead });
+  return planJumps('filter', 'FORWARD', jumps, lines, owner);
 }
 
 function after(jumps: readonly Jump[], lines: readonly string[]): readonly string[] {
@@ -55,6 +58,11 @@ describe('nothing is done', () => {
       'when a comment of somebody else speaks of our chain',
       [guard],
       [guard.rule, '-m comment --comment "before -j OWN-GUARD x" -j ACCEPT'],
+    ],
+    [
+      'when somebody leads traffic of his choice into chains of ours',
+      both,
+      [guard.rule, '-p tcp -j OWN-SERVICES', services.rule, '-s 10.0.0.0/8 -g OWN-GUARD', '-j OWN-SERVICES'],
     ],
     [
       'when another version of iptables spells a jump in another way',
@@ -124,20 +132,14 @@ describe('all jumps are put at the top again', () => {
     expect(new Set(plan.map((change) => change.reason))).toEqual(new Set([reason]));
     const kinds = plan.map((change) => change.kind);
     expect(kinds, 'a delete behind an insert would hit the new rule').toEqual(kinds.toSorted());
-    const foreign = lines.filter((line) => !isOurs(targetOf(line)));
-    expect(after(jumps, lines)).toEqual([...jumps.map((one) => one.rule), ...foreign]);
+    expect(after(jumps, lines)).toEqual([...jumps.map((one) => one.rule), ...foreignRules([], lines, owner)]);
   });
 
-  test('a jump that is not wanted any more goes, and nothing comes', () => {
-    expect(changes([], ['-j CNI', guard.rule, '-p udp -j OWN-OLD'])).toEqual([
+  test('jumps that are not wanted any more go, in whatever spelling, and nothing comes', () => {
+    const spelt = "-m comment --comment 'as before' --jump OWN-OLD".replaceAll("'", '"');
+    expect(changes([], ['-j CNI', guard.rule, spelt])).toEqual([
       { kind: 'delete', table: 'filter', builtin: 'FORWARD', rule: guard.rule, reason: 'left over or twice' },
-      {
-        kind: 'delete',
-        table: 'filter',
-        builtin: 'FORWARD',
-        rule: '-p udp -j OWN-OLD',
-        reason: 'left over or twice',
-      },
+      { kind: 'delete', table: 'filter', builtin: 'FORWARD', rule: spelt, reason: 'left over or twice' },
     ]);
   });
 
@@ -189,6 +191,7 @@ test('whatever stands in the chain: afterwards ours stand right, others as befor
     policy.rule,
     '-p tcp -j OWN-GUARD',
     '-j OWN-OLD',
+    old,
     '-j CNI',
     '-j DROP',
     '-i x -j ACCEPT',
@@ -198,9 +201,8 @@ test('whatever stands in the chain: afterwards ours stand right, others as befor
       const jumps = picked.toSorted((a, b) => (a.position < b.position ? -1 : 1));
       const result = after(jumps, lines);
       expect(changes(jumps, result)).toEqual([]);
-      expect(result.filter((one) => isOurs(targetOf(one)))).toEqual(jumps.map((one) => one.rule));
-      const foreign = (list: readonly string[]): readonly string[] =>
-        list.filter((one) => !isOurs(targetOf(one)));
+      expect(result.filter((one) => known.has(one))).toEqual(jumps.map((one) => one.rule));
+      const foreign = (list: readonly string[]): readonly string[] => list.filter((one) => !known.has(one));
       expect(foreign(result)).toEqual(foreign(lines));
     }),
   );

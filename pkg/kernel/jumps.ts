@@ -32,12 +32,44 @@ export function endsChainForAll(body: string): boolean {
   return endsChain.test(body.replaceAll(quoted, '""').replaceAll(comment, ''));
 }
 
-/** Whose a jump is, by the chain that it leads to. */
+/** Whose the rules of a built-in chain are that lead into chains of ours. */
 export interface JumpOwnership {
-  /** Such rules that are not among the wanted jumps are leftovers and go. */
+  /** Whether a target chain belongs to us. */
   readonly isOurs: (target: string) => boolean;
-  /** Such rules of another part of Weir stay in front of all that is inserted. */
+  /** Whether a rule that leads into such a chain, in the spelling of `printRule`, is one that Weir or kube-proxy writes. */
+  readonly isKnown: (rule: string) => boolean;
+  /** Rules of another part of Weir that lead into such a chain stay in front of all that is inserted. */
   readonly staysAhead: (target: string) => boolean;
+}
+
+/**
+ * A built-in chain's rules that are ours, in the spelling of `printRule`; `undefined` for those of others. Other versions of iptables spell some
+ * rules differently; only a difference in meaning counts. Who leads traffic of his own choice into a chain of ours keeps his rule.
+ */
+function ownRules(
+  jumps: readonly Jump[],
+  lines: readonly string[],
+  { isOurs, isKnown }: JumpOwnership,
+): readonly (string | undefined)[] {
+  const wanted = new Set(jumps.map((jump) => jump.rule));
+  const targets = new Set(jumps.map((jump) => jump.target));
+  return lines.map((line) => {
+    if (wanted.has(line)) return line;
+    const target = targetOf(line);
+    if (!targets.has(target) && !isOurs(target)) return undefined;
+    const rule = normalizeRule(line);
+    return wanted.has(rule) || (isOurs(target) && isKnown(rule)) ? rule : undefined;
+  });
+}
+
+/** A built-in chain's rules that are not ours, as they are written. */
+export function foreignRules(
+  jumps: readonly Jump[],
+  lines: readonly string[],
+  owner: JumpOwnership,
+): readonly string[] {
+  const own = ownRules(jumps, lines, owner);
+  return lines.filter((_, index) => own[index] === undefined);
 }
 
 /**
@@ -46,28 +78,24 @@ export interface JumpOwnership {
  * never touched.
  *
  * @param lines the chain's rule bodies as they are
+ * @param owner what else is ours: such rules that are not among `jumps` are leftovers and go
  */
 export function planJumps(
   table: TableName,
   builtin: string,
   jumps: readonly Jump[],
   lines: readonly string[],
-  { isOurs, staysAhead }: JumpOwnership,
+  owner: JumpOwnership,
 ): readonly JumpChange[] {
-  const wanted = new Set(jumps.map((jump) => jump.rule));
-  const targets = new Set(jumps.map((jump) => jump.target));
-  const isPresent = (line: string): boolean =>
-    wanted.has(line) || targets.has(targetOf(line)) || isOurs(targetOf(line));
-  const present = lines.filter(isPresent);
-  // Other versions of iptables spell some rules differently; only a difference in meaning counts.
-  const asWeSpell = lines.map((line) => (!wanted.has(line) && isPresent(line) ? normalizeRule(line) : line));
+  const own = ownRules(jumps, lines, owner);
+  const present = lines.filter((_, index) => own[index] !== undefined);
   const reason = whatIsWrong(
     jumps,
-    asWeSpell,
-    asWeSpell.filter((_, index) => isPresent(lines[index] ?? '')),
+    lines.map((line, index) => own[index] ?? line),
+    own.filter((rule) => rule !== undefined),
   );
   if (reason === undefined) return [];
-  const ahead = lines.filter((line) => !isPresent(line)).findLastIndex((line) => staysAhead(targetOf(line)));
+  const ahead = foreignRules(jumps, lines, owner).findLastIndex((line) => owner.staysAhead(targetOf(line)));
   const insert = ({ rule }: Jump) => ({ kind: 'insert', table, builtin, rule, reason }) as const;
   return [
     ...present.map((rule) => ({ kind: 'delete', table, builtin, rule, reason }) as const),

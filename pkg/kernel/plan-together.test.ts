@@ -23,13 +23,14 @@ beforeEach(() => {
   const own = (prefix: string) => (_: string, name: string) => (name.startsWith(prefix) ? 'own' : 'foreign');
   policies = new RuleState(
     'IPv4',
-    { tables: ['filter'], chain: own('WEIR-'), set: (name) => name.startsWith('WEIR-4-P') },
+    { tables: ['filter'], chain: own('WEIR-'), jump: () => true, set: (name) => name.startsWith('WEIR-4-P') },
     builtins,
   );
   services = new RuleState(
     'IPv4',
     {
       chain: own('KUBE-'),
+      jump: () => true,
       set: (name) => name.startsWith('WEIR-4-S'),
       staysAhead: (target) => target === 'WEIR-FORWARD',
     },

@@ -34,6 +34,14 @@ export interface JumpChange {
   readonly reason: string;
 }
 
+/** An own chain that nobody wants any more. */
+export interface StaleChain {
+  readonly table: TableName;
+  readonly name: ChainName;
+  /** A rule of another program leads there: the kernel would refuse to delete the chain, so it is only emptied. */
+  readonly isHeld?: true;
+}
+
 /**
  * The difference between what should be in the kernel and what is, for one family. It is executed in the order of its
  * fields, so that nothing is reachable before it is whole and nothing is taken away before its successor is there.
@@ -56,7 +64,7 @@ export interface Plan {
   /** Deletes before inserts for each built-in chain: the other way round a delete would hit the new rule. */
   readonly jumps: readonly JumpChange[];
   readonly removeMembers: readonly MemberChange[];
-  readonly deleteChains: readonly { readonly table: TableName; readonly name: ChainName }[];
+  readonly deleteChains: readonly StaleChain[];
   /** Temporary sets that somebody left behind go first, since their names may be needed again. */
   readonly destroySets: readonly SetName[];
 }

@@ -10,6 +10,7 @@ import type { KernelSnapshot } from './snapshot.ts';
 
 const ownership: Ownership = {
   chain: (_, name) => (name === 'SHARED' ? 'shared' : name.startsWith('OWN-') ? 'own' : 'foreign'),
+  jump: (_, rule) => rule === jump.rule,
   set: (name) => name.startsWith('OWN-'),
 };
 const a = chainName('OWN-A');
@@ -55,7 +56,9 @@ function inShort(plan: Plan): readonly string[] {
     ...plan.writeChains.map((write) => `${write.isNew ? 'new' : 'write'} ${write.table} ${write.name}`),
     ...plan.jumps.map((change) => `${change.kind} ${change.table} ${change.builtin} ${change.rule}`),
     ...plan.removeMembers.map((change) => `remove ${change.set} ${change.members.join(' ')}`),
-    ...plan.deleteChains.map((chain) => `delete ${chain.table} ${chain.name}`),
+    ...plan.deleteChains.map(
+      ({ table, name, isHeld }) => `${isHeld === true ? 'empty' : 'delete'} ${table} ${name}`,
+    ),
     ...plan.destroySets.map((name) => `destroy ${name}`),
   ];
 }
@@ -185,35 +188,42 @@ describe('whose a chain is', () => {
     expect(isEmptyPlan(state.plan())).toBe(true);
   });
 
-  test('jumps to own chains that nobody asked for go', () => {
-    const state = stateOver(kernel(['-A OWN-A -j DROP', '-A OUTPUT -p tcp -j OWN-A']));
-    expect(inShort(state.plan())).toEqual(['delete nat OUTPUT -p tcp -j OWN-A', 'delete nat OWN-A']);
+  test('known jumps to own chains that nobody asked for go, those of others stay and hold the chain', () => {
+    const state = stateOver(
+      kernel(['-A OWN-A -j DROP', '-A OUTPUT -j OWN-A', '-A PREROUTING -p tcp -j OWN-A']),
+    );
+    expect(inShort(state.plan())).toEqual(['delete nat OUTPUT -j OWN-A', 'empty nat OWN-A']);
+    expect(state.heldByOthers()).toEqual([
+      { kind: 'chain', name: 'OWN-A', table: 'nat', chain: 'PREROUTING', rule: '-p tcp -j OWN-A' },
+    ]);
   });
 
-  test('an own chain that a foreign one refers to is not deleted, which the kernel would refuse', () => {
+  test('an own chain that a foreign one refers to is emptied once, since the kernel would refuse to delete it', () => {
     const state = stateOver(
       kernel(['-A CNI-X -s 10.0.0.1/32 -g OWN-A', '-A OWN-A -j DROP', '-A OWN-B -j DROP']),
     );
-    expect(inShort(state.plan())).toEqual(['delete nat OWN-B']);
+    expect(inShort(state.plan())).toEqual(['empty nat OWN-A', 'delete nat OWN-B']);
+    state.applied(state.plan());
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    expect(state.heldByOthers().map(({ name, chain, rule }) => [name, chain, rule])).toEqual([
+      ['OWN-A', 'CNI-X', '-s 10.0.0.1/32 -g OWN-A'],
+    ]);
   });
 
-  test('nor is what that one refers to in turn', () => {
-    const nat = [
-      '-A CNI-X -j OWN-A',
-      '-A OWN-A -j OWN-B',
-      '-A OWN-B -j OWN-C',
-      '-A OWN-C -j DROP',
-      '-A OWN-D -j DROP',
-    ];
+  test('what that one referred to goes, since it is emptied first', () => {
+    const nat = ['-A CNI-X -j OWN-A', '-A OWN-A -j OWN-B', '-A OWN-B -j DROP'];
     const state = stateOver(kernel(nat));
-    expect(inShort(state.plan())).toEqual(['delete nat OWN-D']);
+    expect(inShort(state.plan())).toEqual(['empty nat OWN-A', 'delete nat OWN-B']);
     state.setChain('nat', a, '-j DROP', 0);
-    expect(inShort(state.plan())).toEqual([
-      'write nat OWN-A',
-      'delete nat OWN-B',
-      'delete nat OWN-C',
-      'delete nat OWN-D',
-    ]);
+    expect(inShort(state.plan())).toEqual(['write nat OWN-A', 'delete nat OWN-B']);
+    expect(state.heldByOthers()).toEqual([]);
+  });
+
+  test('a chain that is wanted again is filled, whoever refers to it', () => {
+    const state = stateOver(kernel(['-A CNI-X -j OWN-A', '-A OWN-A -j DROP']));
+    state.applied(state.plan());
+    state.setChain('nat', a, '-j DROP', 0);
+    expect(inShort(state.plan())).toEqual(['write nat OWN-A']);
   });
 
   test('a comment of a foreign rule holds nothing', () => {
@@ -225,6 +235,20 @@ describe('whose a chain is', () => {
 });
 
 describe('sets', () => {
+  test('one that rules of others look into stays as it is, and who looks is named', () => {
+    const sets = 'create OWN-X hash:ip family inet\nadd OWN-X 10.0.0.1\ncreate OWN-Y hash:ip family inet';
+    const looks = '-m set ! --match-set OWN-X src -j DROP';
+    const adds = '-j SET --add-set OWN-X dst';
+    const state = stateOver(kernel([`-A CNI-X ${looks}`, `-A OUTPUT ${adds}`], sets));
+    expect(inShort(state.plan())).toEqual(['destroy OWN-Y']);
+    expect(state.heldByOthers().map(({ kind, name, chain, rule }) => [kind, name, chain, rule])).toEqual([
+      ['set', 'OWN-X', 'CNI-X', looks],
+      ['set', 'OWN-X', 'OUTPUT', adds],
+    ]);
+    state.replaceApplied(kernel([], sets));
+    expect(inShort(state.plan())).toEqual(['destroy OWN-X', 'destroy OWN-Y']);
+  });
+
   test('foreign ones are never touched, own ones that nobody wants go without being emptied', () => {
     const sets =
       'create CNI hash:ip family inet\nadd CNI 10.0.0.1\ncreate OWN-X hash:ip family inet\nadd OWN-X 10.0.0.1';

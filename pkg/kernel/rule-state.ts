@@ -1,5 +1,6 @@
 import type { Family } from '../net/index.ts';
 import { BuiltinChains } from './builtin-chains.ts';
+import type { ForeignReference } from './foreign-reference.ts';
 import type { Drift } from './jump-drift.ts';
 import type { Jump } from './jumps.ts';
 import type { ChainName, SetName, TableName } from './names.ts';
@@ -10,11 +11,16 @@ import { SetState } from './set-state.ts';
 import type { KernelSnapshot, TableSnapshot } from './snapshot.ts';
 import { type Owner, TableState } from './table-state.ts';
 
-/** Which chains and sets belong to a part. Everything else is another part's or somebody else's. */
+/** Which chains, jumps and sets belong to a part. Everything else is another part's or somebody else's. */
 export interface Ownership {
   /** Where it has chains. Defaults to filter and nat. */
   readonly tables?: readonly TableName[];
   chain(table: TableName, name: string): Owner;
+  /**
+   * Whether a rule of a built-in chain that leads into a chain of ours is one that is written for it, by this version or another. All other such
+   * rules are of people who want traffic of their choice there. `rule`: in the spelling of `printRule`.
+   */
+  jump(table: TableName, rule: string): boolean;
   /** Whether the set may be deleted when nobody wants it any more. */
   set(name: string): boolean;
   /** Whether jumps of another part into this chain stay in front of the part's own. Defaults to none. */
@@ -35,12 +41,11 @@ export class RuleState {
   constructor(family: Family, ownership: Ownership, builtins: BuiltinChains = new BuiltinChains()) {
     this.family = family;
     this.#builtins = builtins;
-    const staysAhead = (target: string): boolean => ownership.staysAhead?.(target) ?? false;
     this.#tables = new Map(
-      (ownership.tables ?? (['filter', 'nat'] as const)).map((table) => {
-        const ownerOf = (chain: string): Owner => ownership.chain(table, chain);
-        return [table, new TableState({ family, table, ownerOf, staysAhead })];
-      }),
+      (ownership.tables ?? (['filter', 'nat'] as const)).map((table) => [
+        table,
+        new TableState(family, table, ownership),
+      ]),
     );
     this.#sets = new SetState((name) => ownership.set(name));
   }
@@ -135,12 +140,31 @@ export class RuleState {
     return this.#sets.ofOtherSize(sizes);
   }
 
+  /** What nobody wants any more and the kernel keeps, because rules of others refer to it; by name. */
+  heldByOthers(): readonly ForeignReference[] {
+    return this.#foreignReferences()
+      .filter(({ kind, table, name }) =>
+        kind === 'set'
+          ? this.#sets.isUnwanted(name as SetName)
+          : this.desiredChain(table, name as ChainName) === undefined &&
+            this.appliedChain(table, name as ChainName) !== undefined,
+      )
+      .toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  }
+
+  #foreignReferences(builtins: BuiltinChains = this.#builtins): readonly ForeignReference[] {
+    return [...this.#tables.values()].flatMap((table) => table.foreignReferences(builtins));
+  }
+
   /** The difference to the kernel as it was last seen. `before`: changes of jumps that other parts make in the same write, ahead of this one. */
   plan(before: readonly JumpChange[] = []): Plan {
     const builtins = this.#builtins.after(before);
     const tables = [...this.#tables.values()];
-    const chains = tables.map((table) => table.chainChanges());
-    const sets = this.#sets.changes();
+    const chains = tables.map((table) => table.chainChanges(builtins));
+    const held = this.#foreignReferences(builtins).flatMap(({ kind, name }) =>
+      kind === 'set' ? [name] : [],
+    );
+    const sets = this.#sets.changes(new Set(held));
     return {
       family: this.family,
       createSets: sets.createSets,
@@ -154,12 +178,13 @@ export class RuleState {
     };
   }
 
-  /** The plan is in the kernel now. */
-  applied(plan: Plan): void {
-    this.#sets.applied(plan);
+  /** The plan is in the kernel now, but for these sets that could not go. They are not tried again until they were wanted once more. */
+  applied(plan: Plan, heldSets: readonly SetName[] = []): void {
+    this.#sets.applied(plan, new Set(heldSets));
     for (const { table, name, rules } of plan.writeChains) this.#tables.get(table)?.written(name, rules);
     this.#builtins.changed(plan.jumps);
-    for (const { table, name } of plan.deleteChains) this.#tables.get(table)?.written(name, undefined);
+    for (const { table, name, isHeld } of plan.deleteChains)
+      this.#tables.get(table)?.written(name, isHeld === true ? '' : undefined);
   }
 }
 

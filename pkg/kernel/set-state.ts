@@ -13,6 +13,8 @@ export class SetState {
     (desired, applied) => isSameKind(desired, applied) && applied.maxElements >= desired.maxElements,
   );
   readonly #members = new Map<SetName, MemberTracker>();
+  /** Sets that could not be destroyed, because something beyond the rules that were read looks into them. */
+  readonly #stuck = new Set<SetName>();
   /** Sets of which the members may differ. */
   readonly #changed = new Set<SetName>();
 
@@ -22,6 +24,7 @@ export class SetState {
 
   define(spec: SetSpec): void {
     this.#sets.setDesired(spec.name, spec);
+    this.#stuck.delete(spec.name);
     this.#tracker(spec.name);
   }
 
@@ -51,22 +54,32 @@ export class SetState {
       this.#tracker(name).replaceApplied(set.members);
     }
     this.#sets.replaceApplied(sets);
+    for (const name of this.#stuck) if (!sets.has(name)) this.#stuck.delete(name);
     for (const name of this.#members.keys()) this.#changed.add(name);
   }
 
-  changes(): Pick<Plan, 'createSets' | 'addMembers' | 'removeMembers' | 'destroySets'> {
+  /** The kernel has it and nobody wants it. */
+  isUnwanted(set: SetName): boolean {
+    return this.#sets.applied(set) !== undefined && this.#sets.desired(set) === undefined;
+  }
+
+  /** `held`: sets that rules of others refer to, which the kernel would refuse to destroy. */
+  changes(
+    held: ReadonlySet<string>,
+  ): Pick<Plan, 'createSets' | 'addMembers' | 'removeMembers' | 'destroySets'> {
     const createSets: SetCreation[] = [];
     const destroySets: SetName[] = [];
     for (const name of this.#sets.pending()) {
       const spec = this.#sets.desired(name);
-      if (spec === undefined) destroySets.push(name);
-      else createSets.push(this.#creation(spec));
+      if (spec === undefined) {
+        if (!held.has(name) && !this.#stuck.has(name)) destroySets.push(name);
+      } else createSets.push(this.#creation(spec));
     }
-    const dying = new Set(destroySets);
     // Their members count for nothing, whether they differ or not.
     const emptied = new Set(createSets.filter(({ name }) => this.#isEmptied(name)).map(({ name }) => name));
+    // A set that nobody wants goes with its members. Where it has to stay, whoever looks into it may let members pass or all others: it stays as it is.
     const changed = [...new Set([...this.#changed, ...emptied])]
-      .filter((name) => !dying.has(name))
+      .filter((name) => !this.isUnwanted(name))
       .toSorted();
     return {
       createSets: createSets.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
@@ -79,8 +92,8 @@ export class SetState {
     };
   }
 
-  /** These changes are in the kernel now. */
-  applied(plan: Plan): void {
+  /** These changes are in the kernel now, but for sets that could not be destroyed. */
+  applied(plan: Plan, heldSets: ReadonlySet<SetName>): void {
     for (const { replaces, ...spec } of plan.createSets) {
       this.#sets.setApplied(spec.name, spec);
       if (replaces?.how === 'destroy') this.#tracker(spec.name).replaceApplied([]);
@@ -88,6 +101,10 @@ export class SetState {
     for (const change of plan.addMembers) this.#tracker(change.set).added(change.members);
     for (const change of plan.removeMembers) this.#tracker(change.set).removed(change.members);
     for (const name of plan.destroySets) {
+      if (heldSets.has(name)) {
+        this.#stuck.add(name);
+        continue;
+      }
       this.#sets.setApplied(name, undefined);
       this.#members.get(name)?.replaceApplied([]);
       this.#forgetIfGone(name);
@@ -100,12 +117,13 @@ export class SetState {
   }
 
   /**
-   * Sets that have another number of members than was left in them, or that are gone; for people. `sizes`: of all sets in the kernel, where it
+   * Wanted sets that have another number of members than was left in them, or that are gone; for people. `sizes`: of all sets in the kernel, where it
    * says so.
    */
   ofOtherSize(sizes: SetSizes): readonly string[] {
     const others: string[] = [];
     for (const name of this.#sets.appliedKeys()) {
+      if (this.isUnwanted(name)) continue;
       const left = this.#members.get(name)?.applied().size ?? 0;
       const size = sizes.get(name);
       if (!sizes.has(name)) others.push(`${name} is gone`);

@@ -1,11 +1,13 @@
 import type { Family } from '../net/index.ts';
 import type { BuiltinChains } from './builtin-chains.ts';
 import { DeltaTracker } from './delta-tracker.ts';
+import { type ForeignReference, foreignReferences } from './foreign-reference.ts';
 import { type Drift, jumpDrift } from './jump-drift.ts';
-import { type Jump, type JumpOwnership, planJumps, targetOf } from './jumps.ts';
+import { foreignRules, type Jump, type JumpOwnership, planJumps, targetOf } from './jumps.ts';
 import type { ChainName, TableName } from './names.ts';
 import { normalizeRule } from './normalize-rule.ts';
-import type { ChainWrite, JumpChange, Plan } from './plan.ts';
+import type { ChainWrite, JumpChange, Plan, StaleChain } from './plan.ts';
+import type { Ownership } from './rule-state.ts';
 import type { TableSnapshot } from './snapshot.ts';
 
 /**
@@ -21,30 +23,27 @@ interface ChainContent {
   readonly earlyRule: string | undefined;
 }
 
-export interface TableStateOptions {
-  readonly family: Family;
-  readonly table: TableName;
-  readonly ownerOf: (chain: string) => Owner;
-  /** See `JumpOwnership`. */
-  readonly staysAhead: (target: string) => boolean;
-}
-
 /** The chains and jumps of one part in one table: as they should be and as they are in the kernel. */
 export class TableState {
-  readonly #options: TableStateOptions;
-  readonly #ownerOf: (chain: string) => Owner;
+  readonly #family: Family;
+  readonly #table: TableName;
+  readonly #ownership: Ownership;
   readonly #jumpOwnership: JumpOwnership;
   readonly #chains: DeltaTracker<ChainName, ChainContent, string>;
   #jumps: readonly Jump[] = [];
-  /** Own chains that a foreign chain refers to: the kernel would refuse to delete them. */
-  #heldByOthers = new Set<string>();
+  /** Of rules in chains of others. */
+  #references: readonly ForeignReference[] = [];
 
-  constructor(options: TableStateOptions) {
-    const { family, ownerOf, staysAhead } = options;
-    this.#options = options;
+  constructor(family: Family, table: TableName, ownership: Ownership) {
+    this.#family = family;
+    this.#table = table;
     this.#chains = new DeltaTracker((desired, applied) => sameRules(desired.rules, applied, family));
-    this.#ownerOf = ownerOf;
-    this.#jumpOwnership = { isOurs: (target) => ownerOf(target) === 'own', staysAhead };
+    this.#ownership = ownership;
+    this.#jumpOwnership = {
+      isOurs: (target) => this.#ownerOf(target) === 'own',
+      isKnown: (rule) => ownership.jump(table, rule),
+      staysAhead: (target) => ownership.staysAhead?.(target) ?? false,
+    };
   }
 
   setChain(name: ChainName, content: ChainContent): void {
@@ -81,11 +80,12 @@ export class TableState {
   /** `undefined`: the kernel has no such table yet. */
   replaceApplied(snapshot: TableSnapshot | undefined): void {
     const chains = new Map<ChainName, string>();
-    this.#heldByOthers = new Set();
+    const references: ForeignReference[] = [];
     for (const [name, rules] of snapshot?.chains ?? []) {
       if (this.#ownerOf(name) !== 'foreign') chains.set(name, rules);
-      else for (const target of this.#ownTargets(rules)) this.#heldByOthers.add(target);
+      else if (rules !== '') references.push(...this.#referencesFrom(name, rules.split('\n')));
     }
+    this.#references = references;
     this.#chains.replaceApplied(chains);
   }
 
@@ -98,7 +98,7 @@ export class TableState {
     };
     const differs = (name: ChainName, rules: string): boolean => {
       const left = this.#chains.applied(name);
-      return left === undefined || !sameRules(left, rules, this.#options.family);
+      return left === undefined || !sameRules(left, rules, this.#family);
     };
     for (const [name, rules] of chains) if (counts(name) && differs(name, rules)) return true;
     for (const name of this.#chains.appliedKeys()) if (counts(name) && !chains.has(name)) return true;
@@ -110,18 +110,30 @@ export class TableState {
     return jumpDrift(this.#jumpsIn(builtin), left, lines, this.#jumpOwnership.isOurs);
   }
 
+  /** Rules of others that refer to own chains and sets, those in built-in chains last. */
+  foreignReferences(builtins: BuiltinChains): readonly ForeignReference[] {
+    const inBuiltins = [...builtins.names(this.#table)].flatMap((name) => {
+      const lines = builtins.lines(this.#table, name);
+      return this.#referencesFrom(name, foreignRules(this.#jumpsIn(name), lines, this.#jumpOwnership));
+    });
+    return [...this.#references, ...inBuiltins];
+  }
+
   /** Unsorted. */
-  chainChanges(): Pick<Plan, 'writeChains' | 'deleteChains' | 'earlyRules'> {
-    const { table } = this.#options;
+  chainChanges(builtins: BuiltinChains): Pick<Plan, 'writeChains' | 'deleteChains' | 'earlyRules'> {
+    const table = this.#table;
     const writeChains: ChainWrite[] = [];
-    const deleteChains: Plan['deleteChains'][number][] = [];
+    const deleteChains: StaleChain[] = [];
     const earlyRules: Plan['earlyRules'][number][] = [];
-    const held = this.#held();
+    const references = this.foreignReferences(builtins);
+    const held = new Set(references.flatMap(({ kind, name }) => (kind === 'chain' ? [name] : [])));
     for (const name of this.#chains.pending()) {
       const desired = this.#chains.desired(name);
       const applied = this.#chains.applied(name);
       if (desired === undefined) {
-        if (this.#ownerOf(name) === 'own' && !held.has(name)) deleteChains.push({ table, name });
+        if (this.#ownerOf(name) !== 'own') continue;
+        if (!held.has(name)) deleteChains.push({ table, name });
+        else if (applied !== '') deleteChains.push({ table, name, isHeld: true });
         continue;
       }
       writeChains.push({
@@ -141,7 +153,7 @@ export class TableState {
 
   /** What must change in the built-in chains, which hold this now. */
   jumpChanges(builtins: BuiltinChains): readonly JumpChange[] {
-    const { table } = this.#options;
+    const table = this.#table;
     const names = new Set([...builtins.names(table), ...this.#jumps.map(({ builtin }) => builtin)]);
     return [...names]
       .toSorted()
@@ -160,21 +172,15 @@ export class TableState {
     return !applied.split('\n').some((line) => line === rule || normalizeRule(line) === rule);
   }
 
-  /** Own chains that can't be deleted: those that others refer to, and what these refer to in turn while nobody rewrites them. */
-  #held(): ReadonlySet<string> {
-    const held = new Set(this.#heldByOthers);
-    for (const name of held) {
-      if (this.#chains.desired(name as ChainName) !== undefined) continue;
-      for (const target of this.#ownTargets(this.#chains.applied(name as ChainName) ?? '')) held.add(target);
-    }
-    return held;
+  #ownerOf(chain: string): Owner {
+    return this.#ownership.chain(this.#table, chain);
   }
 
-  #ownTargets(rules: string): readonly string[] {
-    return rules
-      .split('\n')
-      .map(targetOf)
-      .filter((target) => this.#ownerOf(target) === 'own');
+  #referencesFrom(chain: string, rules: readonly string[]): readonly ForeignReference[] {
+    return foreignReferences(this.#table, chain, rules, {
+      chain: (name) => this.#ownerOf(name) === 'own',
+      set: (name) => this.#ownership.set(name),
+    });
   }
 
   #jumpsIn(builtin: string): readonly Jump[] {

@@ -22,6 +22,8 @@ const catalogue = {
   WEIR_IPSET_FAILED: { retryable: true, summary: 'ipset restore refused or did not finish' },
   WEIR_NO_CONNTRACK: { retryable: false, summary: 'the conntrack program is missing or does not start' },
   WEIR_CONNTRACK_FAILED: { retryable: true, summary: 'tracked connections could not be read or deleted' },
+  WEIR_NFT_FAILED: { retryable: true, summary: "kube-proxy's table of nftables could not be deleted" },
+  WEIR_IPVS_FAILED: { retryable: true, summary: "kube-proxy's leftovers of IPVS mode could not be removed" },
   WEIR_SYSCTL_FAILED: {
     retryable: true,
     summary: 'a kernel setting under /proc/sys could not be read or written',

@@ -310,14 +310,17 @@ describe.skipIf(!able).each(backends)('%s', (backend) => {
       expect(await read()).toEqual(before);
     });
 
-    test('says which set can not go because a rule looks into it', async () => {
+    test('says which set can not go because a rule looks into it, and removes the others', async () => {
+      const others = ['WEIR-TEST-0', 'WEIR-TEST-B'].map(setName);
+      const createSets = others.map((name) => ({ name, type: 'hash:ip', family, maxElements: 3 }) as const);
       await writer().apply(smallPlan(family));
-      const plan = { ...emptyPlan(family), destroySets: [usedSet] };
-      await expect(writer().apply(plan)).rejects.toMatchObject({
-        code: 'WEIR_IPSET_FAILED',
-        message: expect.stringMatching(/in use by a kernel component\n>1: destroy WEIR-TEST-A/) as string,
-      });
-      expect(membersIn(await read())).toHaveLength(2);
+      await writer().apply({ ...emptyPlan(family), createSets });
+      const destroySets = [...others, usedSet].toSorted();
+      const report = await writer().apply({ ...emptyPlan(family), destroySets });
+      expect(report.heldSets).toEqual([usedSet]);
+      const snapshot = await read();
+      expect([...snapshot.sets.keys()]).toEqual([usedSet]);
+      expect(membersIn(snapshot)).toHaveLength(2);
     });
 
     test('says which member a full set refused', async () => {

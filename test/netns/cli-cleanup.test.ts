@@ -63,6 +63,74 @@ describe.skipIf(!usable).each(backends)('weir cleanup on %s', (backend) => {
     );
   });
 
+  test('does all it can where others refer to what is theirs to remove, and names them', async () => {
+    const tool = `iptables-${backend}`;
+    const foreign = [
+      '*mangle',
+      '-A PREROUTING -m set --match-set WEIR-4-CLUSTER-IPS dst,dst -j ACCEPT',
+      'COMMIT',
+      '*nat',
+      ':THEIRS - [0:0]',
+      '-A THEIRS -s 192.0.2.0/24 -j KUBE-SERVICES',
+      '-A PREROUTING -s 192.0.2.7/32 -j KUBE-SERVICES',
+      'COMMIT',
+      '*filter',
+      ':THEIRS - [0:0]',
+      '-A THEIRS -m set --match-set WEIR-4-HAIRPIN src,dst,dst -j ACCEPT',
+      'COMMIT',
+      '',
+    ].join('\n');
+    const weir = await cli.start('--iptables-localhost-nodeports=false');
+    await weir.stop();
+    await cli.restore(foreign);
+    await cli.node.run('ipset', ['create', 'LIST', 'list:set']);
+    await cli.node.run('ipset', ['add', 'LIST', 'WEIR-6-HAIRPIN']);
+    try {
+      const { code, lines } = await cli.cleanup();
+      expect(code).toBe(2);
+      const report = lines.filter((line) => !/^ {2}(?:jump|set|chain) \S+(?: \S+)?(?::.*)?$/.test(line));
+      expect(report).toEqual([
+        expect.stringMatching(/^IPv4 \(\w+\): removed \d+ jumps, \d+ chains, \d+ sets$/),
+        'IPv4: not removed, because others refer to it:',
+        '  chain nat KUBE-SERVICES, emptied',
+        '    nat THEIRS has: -s 192.0.2.0/24 -j KUBE-SERVICES',
+        `      remove it with: ${tool} -t nat -D THEIRS -s 192.0.2.0/24 -j KUBE-SERVICES`,
+        '    nat PREROUTING has: -s 192.0.2.7/32 -j KUBE-SERVICES',
+        `      remove it with: ${tool} -t nat -D PREROUTING -s 192.0.2.7/32 -j KUBE-SERVICES`,
+        '    filter THEIRS has: -m set --match-set WEIR-4-HAIRPIN src,dst,dst -j ACCEPT',
+        `      remove it with: ${tool} -t filter -D THEIRS -m set --match-set WEIR-4-HAIRPIN src,dst,dst -j ACCEPT`,
+        '    mangle PREROUTING has: -m set --match-set WEIR-4-CLUSTER-IPS dst,dst -j ACCEPT',
+        `      remove it with: ${tool} -t mangle -D PREROUTING -m set --match-set WEIR-4-CLUSTER-IPS dst,dst -j ACCEPT`,
+        '  Remove these references, then run weir cleanup again.',
+        expect.stringMatching(/^IPv6 \(\w+\): removed \d+ jumps, \d+ chains, \d+ sets$/),
+        'IPv6: not removed, because others refer to it:',
+        '    set LIST has it as a member; remove it with: ipset del LIST WEIR-6-HAIRPIN',
+        '  Remove these references, then run weir cleanup again.',
+      ]);
+      const left = await cli.rules();
+      expect(left.match(/^[-:].*KUBE-.*$/gm)?.toSorted()).toEqual([
+        '-A PREROUTING -s 192.0.2.7/32 -j KUBE-SERVICES',
+        '-A THEIRS -s 192.0.2.0/24 -j KUBE-SERVICES',
+        ':KUBE-SERVICES - [0:0]',
+      ]);
+      expect(left.match(/^create WEIR-\S+/gm)?.toSorted()).toEqual([
+        'create WEIR-4-CLUSTER-IPS',
+        'create WEIR-4-HAIRPIN',
+        'create WEIR-6-HAIRPIN',
+      ]);
+      // What it says does it.
+      for (const line of lines) {
+        const [command, ...words] = /remove it with: (.*)$/.exec(line)?.[1]?.split(' ') ?? [];
+        if (command !== undefined) await cli.node.run(command, words);
+      }
+      expect(await cli.cleanup()).toMatchObject({ code: 0 });
+      expect(await cli.rules()).not.toMatch(/KUBE|WEIR/);
+    } finally {
+      await cli.node.run(tool, ['-t', 'mangle', '-F']);
+      await cli.node.run('ipset', ['destroy', 'LIST']);
+    }
+  });
+
   test('has nothing to do the second time', async () => {
     const weir = await cli.start();
     await weir.stop();

@@ -34,8 +34,8 @@ const foreignSets = [
   'create admin-list hash:ip family inet',
   'add admin-list 192.0.2.7',
   'create admin-list6 hash:ip family inet6',
-  'create KUBE-CLUSTER-IP hash:ip,port family inet',
-  'add KUBE-CLUSTER-IP 192.0.2.8,tcp:80',
+  'create KUBE-ADMIN hash:ip,port family inet',
+  'add KUBE-ADMIN 192.0.2.8,tcp:80',
 ];
 
 /** The body of our first jump in a built-in chain. */

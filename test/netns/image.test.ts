@@ -46,6 +46,7 @@ describe.skipIf(!usable)('the image', () => {
       '/usr/sbin/conntrack',
       '/usr/sbin/ipset',
       '/usr/sbin/modprobe',
+      '/usr/sbin/nft',
       '/usr/sbin/xtables-legacy-multi',
       '/usr/sbin/xtables-nft-multi',
     ];

@@ -114,6 +114,7 @@ function natRules(addresses: readonly string[]): readonly Rule[] {
 function stateOf(family: Family, wanted: Content): RuleState {
   const state = new RuleState(family, {
     chain: (_, name) => (name.startsWith('WEIR-') ? 'own' : 'foreign'),
+    jump: () => false,
     set: (name) => name.startsWith('WEIR-'),
   });
   for (const [type, membersOf] of Object.entries(members)) {

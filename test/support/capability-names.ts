@@ -4,6 +4,7 @@ export const capabilityNames = [
   'netns',
   'iptables-legacy',
   'iptables-nft',
+  'nft',
   'ipset',
   'conntrack',
   'ipv6',

@@ -116,11 +116,12 @@ export class FakeKernel {
   }
 
   #deleteChains(chains: Plan['deleteChains']): void {
-    for (const { table, name } of chains) {
+    for (const { table, name, isHeld } of chains) {
       if (!this.#table(table).delete(name)) throw new Error(`no chain ${name} to delete`);
+      if (isHeld === true) this.#table(table).set(name, '');
     }
-    for (const { table, name } of chains) {
-      if (this.#allRules(table).some((rule) => rule.endsWith(`-j ${name}`)))
+    for (const { table, name, isHeld } of chains) {
+      if (isHeld !== true && this.#allRules(table).some((rule) => rule.endsWith(`-j ${name}`)))
         throw new Error(`${name} is still referred to`);
     }
   }

@@ -23,6 +23,7 @@ export function longestEvents(nodeName: string): readonly EventDetails[] {
     metricsServerFailed: knownEvents.metricsServerFailed(nodeName, longestNote),
     serviceHealthServerFailed: knownEvents.serviceHealthServerFailed(namespace, service, longestNote),
     rulesRepaired: knownEvents.rulesRepaired(nodeName, longestNote),
+    leftoversRemoved: knownEvents.leftoversRemoved(nodeName, longestNote),
     otherProxy: knownEvents.otherProxy(nodeName, longestNote),
     addressConflict: knownEvents.addressConflict(namespace, service, longestNote),
   };

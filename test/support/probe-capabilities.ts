@@ -39,6 +39,7 @@ const probes: readonly (readonly [Exclude<CapabilityName, 'conformance'>, Omit<C
   ['netns', shell('name=probe-$$; ip netns add $name && ip netns del $name')],
   ['iptables-legacy', shell(restoreBothFamilies('legacy'))],
   ['iptables-nft', shell(restoreBothFamilies('nft'))],
+  ['nft', shell('nft add table ip probe')],
   ['ipset', shell('ipset create probe hash:ip,port,ip && ipset add probe 192.0.2.1,udp:53,192.0.2.1')],
   ['conntrack', shell('conntrack -L >/dev/null')],
   ['ipv6', shell('ip link set lo up && ip -6 address add fd00::1/128 dev lo')],

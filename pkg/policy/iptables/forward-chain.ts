@@ -32,6 +32,11 @@ export const forwardJump: Jump = {
   position: 'first',
 };
 
+/** Whether a rule (in the spelling of `printRule`) is the way into the policies. */
+export function isPolicyJump(rule: string): boolean {
+  return rule === forwardJump.rule;
+}
+
 /** The chain that all forwarded packets enter first. */
 export function forwardRules(options: ForwardOptions): string {
   const rules: readonly Rule[] = [

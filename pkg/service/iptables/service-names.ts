@@ -16,6 +16,45 @@ export const chains = {
   firewall: chainName('KUBE-FIREWALL'),
 } as const;
 
+/** Chains that only kube-proxy in IPVS mode has. Others of its chains have the names above, with other contents. */
+export const ipvsChains = {
+  nodePort: chainName('KUBE-NODE-PORT'),
+  loadBalancer: chainName('KUBE-LOAD-BALANCER'),
+  sourceRangesFirewall: chainName('KUBE-SOURCE-RANGES-FIREWALL'),
+  filter: chainName('KUBE-IPVS-FILTER'),
+  outFilter: chainName('KUBE-IPVS-OUT-FILTER'),
+} as const;
+
+/** Sets of kube-proxy in IPVS mode, of IPv4. */
+const ipvsSetNames = [
+  'KUBE-CLUSTER-IP',
+  'KUBE-EXTERNAL-IP',
+  'KUBE-EXTERNAL-IP-LOCAL',
+  'KUBE-HEALTH-CHECK-NODE-PORT',
+  'KUBE-IPVS-IPS',
+  'KUBE-LOAD-BALANCER',
+  'KUBE-LOAD-BALANCER-FW',
+  'KUBE-LOAD-BALANCER-LOCAL',
+  'KUBE-LOAD-BALANCER-SOURCE-CIDR',
+  'KUBE-LOAD-BALANCER-SOURCE-IP',
+  'KUBE-LOOP-BACK',
+  'KUBE-NODE-PORT-LOCAL-SCTP-HASH',
+  'KUBE-NODE-PORT-LOCAL-TCP',
+  'KUBE-NODE-PORT-LOCAL-UDP',
+  'KUBE-NODE-PORT-SCTP-HASH',
+  'KUBE-NODE-PORT-TCP',
+  'KUBE-NODE-PORT-UDP',
+] as const;
+
+/** The kernel's limit for the name of a set. */
+const longestSetName = 31;
+
+/** The sets of kube-proxy in IPVS mode, which cuts the longest of its names for IPv6. */
+export function ipvsSets(family: Family): ReadonlySet<string> {
+  if (family === 'IPv4') return new Set(ipvsSetNames);
+  return new Set(ipvsSetNames.map((name) => name.replace('KUBE-', 'KUBE-6-').slice(0, longestSetName)));
+}
+
 /** Per-service chains by kube-proxy's prefixes: all of them are cleaned up by kube-proxy, too, should it come back. */
 const perServicePrefixes = ['KUBE-SVC-', 'KUBE-SVL-', 'KUBE-EXT-', 'KUBE-FW-', 'KUBE-SEP-'] as const;
 

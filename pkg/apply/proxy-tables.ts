@@ -1,0 +1,76 @@
+import type { CommandResult, CommandRunner } from '../runtime/index.ts';
+import { WeirError } from '../runtime/index.ts';
+import { failureText, isUnprivileged, succeeded } from './command-failure.ts';
+import type { Family } from './tools.ts';
+
+/** The families that have a table of kube-proxy in nftables mode, or why that is not known. */
+export type ProxyTables =
+  | { readonly kind: 'known'; readonly families: readonly Family[] }
+  | { readonly kind: 'unknown'; readonly because: string };
+
+/** kube-proxy's table, by its nftables name. */
+export function proxyTable(family: Family): string {
+  return `${family === 'IPv4' ? 'ip' : 'ip6'} kube-proxy`;
+}
+
+const timeoutMs = 30_000;
+const families = ['IPv4', 'IPv6'] as const satisfies readonly Family[];
+/** A shell says so of a program that a signal ended. */
+const signalled = 128;
+
+/**
+ * Looks for the tables that kube-proxy in nftables mode writes. iptables shows none of them, so this takes the program `nft`. It lists
+ * names, which costs the same however full the tables are.
+ */
+export async function readProxyTables(commands: CommandRunner, signal?: AbortSignal): Promise<ProxyTables> {
+  const result = await nft(commands, ['list', 'tables'], signal);
+  if (succeeded(result)) return { kind: 'known', families: parseProxyTables(result.stdout) };
+  if (result.spawnError === 'ENOENT') return { kind: 'unknown', because: 'nft is not installed' };
+  if (isWithoutTables(result)) return { kind: 'known', families: [] };
+  if (!isCrash(result)) return { kind: 'unknown', because: `nft list tables: ${failureText(result)}` };
+  // nft before 1.1.2 breaks over sets that a newer one wrote, except where it lists chains.
+  const chains = await nft(commands, ['list', 'chains'], signal);
+  if (succeeded(chains)) return { kind: 'known', families: parseProxyTables(chains.stdout) };
+  return {
+    kind: 'unknown',
+    because: 'nft crashes over what a newer nft has written into the kernel; install nft 1.1.3 or newer',
+  };
+}
+
+/** Deletes kube-proxy's table of a family; one that is not there is no error. Throws WEIR_NFT_FAILED or WEIR_NOT_PRIVILEGED. */
+export async function deleteProxyTable(commands: CommandRunner, family: Family): Promise<void> {
+  const table = proxyTable(family);
+  // What is added first can be deleted whether it was there or not; both are one transaction.
+  const input = `add table ${table}\ndelete table ${table}\n`;
+  const result = await commands.run({ file: 'nft', args: ['-f', '-'], input, timeoutMs });
+  if (succeeded(result)) return;
+  const why = isCrash(result) ? 'nft crashes over what a newer nft has written' : failureText(result);
+  throw new WeirError(
+    isUnprivileged(result) ? 'WEIR_NOT_PRIVILEGED' : 'WEIR_NFT_FAILED',
+    `nft delete table ${table}: ${why}`,
+  );
+}
+
+function nft(
+  commands: CommandRunner,
+  args: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<CommandResult> {
+  return commands.run({ file: 'nft', args, captureOutput: true, timeoutMs }, signal);
+}
+
+/** The families with a table of kube-proxy in what `nft list tables`, `nft list chains` or `nft list ruleset` prints. */
+export function parseProxyTables(listing: string): readonly Family[] {
+  const lines = new Set(listing.split('\n').map((line) => line.replace(/ \{$/, '')));
+  return families.filter((family) => lines.has(`table ${proxyTable(family)}`));
+}
+
+/** The kernel has no nf_tables. */
+function isWithoutTables({ stderr }: CommandResult): boolean {
+  return /(?:Protocol|Operation) not supported/.test(stderr);
+}
+
+function isCrash({ exitCode, timedOut, spawnError }: CommandResult): boolean {
+  if (timedOut || spawnError !== undefined) return false;
+  return exitCode === undefined || exitCode > signalled;
+}
