@@ -128,10 +128,12 @@ describe('a client', () => {
   test('posts and patches JSON', async () => {
     const server = await startServer();
     const client = await createPlainClient(server);
-    const path = '/apis/events.k8s.io/v1/namespaces/shop/events';
-    await client.json({ verb: 'POST', path, body: { metadata: { name: 'e' }, note: 'a' } }, signal);
-    await client.json({ verb: 'PATCH', path: `${path}/e`, body: { series: { count: 2 } } }, signal);
-    expect(server.get('events', 'shop', 'e')).toMatchObject({ note: 'a', series: { count: 2 } });
+    const path = '/api/v1/namespaces/shop/services';
+    const body = { metadata: { name: 'new' }, spec: { clusterIP: '10.96.0.9' } };
+    await client.json({ verb: 'POST', path, body }, signal);
+    await client.json({ verb: 'PATCH', path: `${path}/new`, body: { spec: { type: 'NodePort' } } }, signal);
+    const spec = { clusterIP: '10.96.0.9', type: 'NodePort' };
+    expect(server.get('services', 'shop', 'new')).toMatchObject({ spec });
     expect(server.requests.map(({ headers }) => headers['content-type'])).toEqual([
       'application/json',
       'application/merge-patch+json',
