@@ -83,6 +83,14 @@ describe('events', () => {
     return text.slice(text.indexOf('\nEvents:'));
   }
 
+  /** The line in which `kubectl describe` shows an event of this reason; waits for it. */
+  function eventLine(object: readonly string[], reason: string): Promise<string> {
+    return lab.waitFor(`an event ${reason}`, async () => {
+      const lines = (await lab.kubectl(['describe', ...object])).split('\n').map((line) => line.trim());
+      return lines.find((line) => line.includes(` ${reason} `));
+    });
+  }
+
   test.each(longestNodeNames)(
     'of every kind, at their longest, are taken and described, from a node called %s',
     async (nodeName) => {
@@ -93,17 +101,14 @@ describe('events', () => {
         expect(line).toContain(details.type);
         expect(line).toContain(details.note.slice(0, 100));
         expect(line).toMatch(/\(x2 over /);
-        if (details.note.length > 1024) expect(line).toMatch(/…$/);
+        expect(line.endsWith('…')).toBe(Buffer.byteLength(details.note) > 1024);
       }
     },
   );
 
   test('of a Weir that starts are described with its Node', async () => {
-    await lab.waitFor('the event', async () =>
-      /Normal +Starting .*kube-proxy.* Weir serves Services/.test(
-        await lab.kubectl(['describe', 'node', 'node-1']),
-      ),
-    );
+    const line = await eventLine(['node', 'node-1'], 'Starting');
+    expect(line).toMatch(/^Normal .* kube-proxy.* Weir serves Services and network policies on this node$/);
   });
 
   test('of a Weir that finds two Services in conflict are described with the Service', async () => {
@@ -124,10 +129,7 @@ describe('events', () => {
       },
     ]);
     await lab.apply(yamlOf(...conflicting));
-    await lab.waitFor('the event', async () =>
-      /Warning +AddressConflict .* default\/one.* has it already/.test(
-        await lab.kubectl(['describe', 'service', 'two']),
-      ),
-    );
+    const line = await eventLine(['service', 'two'], 'AddressConflict');
+    expect(line).toMatch(/^Warning .* default\/one.* has it already/);
   });
 });
