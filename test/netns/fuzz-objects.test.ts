@@ -240,7 +240,11 @@ async function wrongServices(faults: FaultWorld, objects: readonly ApiObject[]):
     for (const family of families) {
       const tracer = tracers.get(family);
       for (const { port, endpoints, internalRefusal } of decideService(service, own, family, topology)) {
-        if (tracer === undefined || claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1)
+        if (
+          tracer === undefined ||
+          isLoopback(port.clusterIP) ||
+          claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1
+        )
           continue;
         const packet = servicePacket(family, port.clusterIP, port.protocol, port.port);
         const seen = [...new Set(tracer.trace(packet).map((outcome) => whereTo(packet, outcome)))].toSorted();
@@ -256,6 +260,9 @@ async function wrongServices(faults: FaultWorld, objects: readonly ApiObject[]):
   if (traced < 20) wrong.push(`only ${traced} Service addresses were tried`);
   return wrong;
 }
+
+/** A packet to such an address does not come by the node's rules for Services alone. */
+const isLoopback = (ip: string): boolean => ip.startsWith('127.') || ip === '::1';
 
 function claimsOf({ clusterIPs, externalIPs, loadBalancerIPs, ports, headless }: Service): readonly string[] {
   const ips = headless ? [] : [...Object.values(clusterIPs), ...externalIPs, ...loadBalancerIPs];
