@@ -70,6 +70,7 @@ export class Agent {
   #servers: readonly HttpServer[] = [];
   #loops: AgentLoops | undefined;
   #claim: NodeClaim | undefined;
+  #watchingOtherProxy: Promise<void> | undefined;
 
   constructor(options: AgentOptions) {
     const events = eventsWithUids(options.events, this.#store);
@@ -122,6 +123,8 @@ export class Agent {
     this.#loops?.stopLooking();
     await Promise.all([this.#options.source.stop(), this.#cni?.stop()]);
     const finished = (await this.#loops?.stop(deadlineMs)) ?? true;
+    // It may be about to start the servers.
+    await this.#watchingOtherProxy?.catch(() => undefined);
     await Promise.all(this.#servers.map((server) => server.stop()));
     this.#claim?.release();
     if (!finished)
@@ -237,8 +240,8 @@ export class Agent {
       await this.#startServers();
       this.#loops?.retryServices();
     };
-    const watching = this.#otherProxy.start(onFree, () => this.#loops?.retryServices());
-    this.#options.supervisor.watch('other proxy', watching);
+    this.#watchingOtherProxy = this.#otherProxy.start(onFree, () => this.#loops?.retryServices());
+    this.#options.supervisor.watch('other proxy', this.#watchingOtherProxy);
   }
 
   async #startServers(): Promise<void> {

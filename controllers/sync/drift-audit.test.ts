@@ -135,6 +135,9 @@ describe('DriftAudit', () => {
   test('notices within two seconds that a set was emptied', async () => {
     fake.showSets('save', 'create WEIR-4-KNOWN hash:ip family inet\nadd WEIR-4-KNOWN 10.0.0.1\n');
     fake.showSets('list', 'Name: WEIR-4-KNOWN\nNumber of entries: 1\n');
+    const wanted = fake.families[0]?.part('policies')?.state;
+    const name = setName('WEIR-4-KNOWN');
+    wanted?.defineSet({ name, type: 'hash:ip', family: 'IPv4', maxElements: 65_536 });
     await reread();
     void audit.start();
     await clock.advance(5000);

@@ -217,6 +217,42 @@ for (const backend of backends) {
         expect(await weir.stop()).toEqual({ code: 0, signal: null });
       });
 
+      test('Services come in behind the jump of policies, which stays first', async () => {
+        const listener = { protocol: 'tcp', port: 10_256, address: '127.0.0.1' } as const;
+        await faults.node.listen(listener);
+        onTestFinished(() => faults.node.unlisten(listener).catch(() => undefined));
+        for (const [family, source] of [
+          ['IPv4', '192.0.2.1'],
+          ['IPv6', '2001:db8::1'],
+        ] as const)
+          await faults.iptables(family, `-A FORWARD -s ${source} -j DROP`);
+        await become('b', isolating);
+        const weir = faults.launch();
+        const forward = async (): Promise<readonly (readonly (string | undefined)[])[]> =>
+          Promise.all(
+            families.map(async (family) =>
+              [...(await faults.save(family, '-t', 'filter')).matchAll(/^-A FORWARD .*-j (\S+)$/gm)].map(
+                ([, target]) => target,
+              ),
+            ),
+          );
+        const behind = ['WEIR-FORWARD', 'DROP'];
+        await expect.poll(forward, patience).toEqual([behind, behind]);
+        await faults.node.unlisten(listener);
+        await weir.waitForLine(/\bready:/, { timeoutMs: 60_000 });
+        const jumps = ['KUBE-PROXY-FIREWALL', 'KUBE-FORWARD', 'KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES'];
+        const whole = ['WEIR-FORWARD', ...jumps, 'DROP'];
+        expect(await forward()).toEqual([whole, whole]);
+        for (const family of families) {
+          const saved = await faults.save(family, '-t', 'filter');
+          const lines = [...saved.matchAll(/^-A (FORWARD .*-j KUBE-\S+)$/gm)].map(([, rule]) => `-D ${rule}`);
+          await faults.iptables(family, ...lines);
+        }
+        await expect.poll(forward, patience).toEqual([whole, whole]);
+        expect(await plan()).toEqual(noChange);
+        expect(errors(weir)).toHaveLength(1);
+      });
+
       test('policies are enforced while Weir waits for a proxy that runs already', async () => {
         const listener = { protocol: 'tcp', port: 10_256, address: '127.0.0.1' } as const;
         await faults.node.listen(listener);

@@ -29,7 +29,27 @@ export const alertCases: readonly AlertCase[] = [
   { alert: 'WeirNotReady', series: { ...healthy, [`weir_ready{${node}}`]: '0x60' } },
   {
     alert: 'WeirRulesStale',
-    series: { ...healthy, [`weir_last_sync_success_timestamp_seconds{${node},ip_family="IPv4"}`]: '60x60' },
+    series: {
+      ...healthy,
+      [`weir_last_sync_success_timestamp_seconds{${node},ip_family="IPv4",part="services"}`]: '60x60',
+    },
+  },
+  {
+    alert: 'WeirPoliciesNotInForce',
+    series: {
+      ...healthy,
+      [`weir_part_state{${node},ip_family="IPv6",part="policies",state="in_force"}`]: '0x60',
+      [`weir_part_state{${node},ip_family="IPv6",part="services",state="in_force"}`]: '0x60',
+    },
+  },
+  {
+    alert: 'WeirStandsBack',
+    // Now and then it tries to take over.
+    series: {
+      ...healthy,
+      [`weir_part_state{${node},ip_family="IPv4",part="services",state="standing_back"}`]:
+        '1x8 0 1x8 0 1x8 0 1x8 0 1x24',
+    },
   },
   {
     alert: 'WeirChangesNotApplied',
