@@ -33,10 +33,11 @@ export interface IgnoredResult extends UnownedAddress {
 }
 
 /**
- * What the API says of a result: that its pod is there and has its address or none yet; nothing of the kind, so far or for good; that
- * the pod can have no address.
+ * What the API says of a result. `confirmed`: its pod is there, and has the address, or none of the family yet. `contradicted`: the pod is
+ * there and has another. `unconfirmed`: either nothing or a contradiction, and there may be more to come; `unknown`: nothing, for
+ * good. `void`: the pod can have no address.
  */
-type Standing = 'confirmed' | 'unconfirmed' | 'overdue' | 'void';
+type Standing = 'confirmed' | 'unconfirmed' | 'contradicted' | 'unknown' | 'void';
 
 /**
  * So much later the API knows every pod that the runtime started: the kubelet itself heard of the pod from the API, and reports
@@ -56,17 +57,20 @@ const lateMs = 5000;
  *   the runtime gives an address again only after it took it from its former pod.
  * - A result whose pod the API does not know gives nobody an address, so that it stays closed.
  *
- * Results can be stale: a runtime sometimes forgets to remove one, and the clock of its time may have been wrong. So a result counts
- * only if the API confirms it (it knows the pod, listed with that address or with none of the family) or may yet do so:
+ * But results can be stale: a runtime sometimes forgets to remove one, and the clock that dated it may have been wrong. So against a pod
+ * that the API lists with the address
  *
- * - It is ignored when the API knows better: the pod has completed, or is on the network of the node.
- * - It is ignored when the API has not confirmed it within half a minute after the file was written (or, if that is said to
- *   be in the future, was first seen). Time in which the API is not heard does not count, so that an address that is used again
- *   during an outage is never open to its former pod.
- * - Until then it outranks the API, except for a pod of this node whose own result, the newest of its name, has the address that the
- *   API lists it with, too: two witnesses against one. Such a pod loses its address only to a newer result that the API confirms.
+ * - a result is nothing whose pod has completed, or is on the network of the node: the API knows better;
+ * - a result that the API confirms (it knows the pod, with that address or with none of the family) wins, unless the listed pod has a
+ *   newer result of its own;
+ * - any other result wins for half a minute, from the time of its file on (or, if that is in the future, since it was first seen), but
+ *   not over a pod whose own result, the newest of its name, has the address, too: those are two witnesses against one. Then
+ *   it loses: the API would know the pod by now. Time in which the API was not heard does not count, so that an address which is
+ *   used again during an outage is never open to its former pod;
+ * - after that time, a result that contradicts the API on a pod of this node, which has another address there, still wins over pods of this
+ *   node without such a result: both may be what a kubelet said before it lost the API.
  *
- * Of results that count, the newest has the address. Without any, the API is right, also when two pods are listed with it. What is
+ * Of two results the newer has the address. Without any, the API is right, also when two pods are listed with it. What is
  * effective depends on the last word of both sides and its age, never on the order in which the words came (NetworkPolicy
  * enforcers have failed on that: antrea#3467, weave#3177).
  */
@@ -77,7 +81,7 @@ export class KnownPods {
   readonly #claims: AddressClaims;
   /** Which pods the API lists with an address. */
   readonly #listedBy = new NamesByAddress();
-  /** Pods that lack an address because of a result that the API may yet confirm, with when it has had its time. */
+  /** Pods whose addresses depend on a result that the API may yet confirm, with when it has had its time. */
   readonly #waiting = new Map<NamespacedName, number>();
   /** Of pods that keep an address against results. */
   readonly #ignored = new Map<NamespacedName, readonly IgnoredResult[]>();
@@ -165,26 +169,35 @@ export class KnownPods {
     if (!isPodOfNetwork(pod)) return pod;
     const claim = this.#claims.get(name);
     const own = claim !== undefined && this.#isClaimOf(claim, pod) ? claim : undefined;
-    const kept = pod.addresses.filter(({ ip }) => this.#keeps(name, own, ip));
+    const kept = pod.addresses.filter(({ ip }) => this.#keeps(name, pod, own, ip));
     const early = own === undefined ? [] : this.#early(own, kept);
     if (early.length === 0 && kept.length === pod.addresses.length) return pod;
     return { ...pod, addresses: [...kept, ...early] };
   }
 
   /** Whether a pod keeps an address that the API lists it with. */
-  #keeps(name: NamespacedName, own: Claim | undefined, ip: string): boolean {
+  #keeps(name: NamespacedName, pod: Pod, own: Claim | undefined, ip: string): boolean {
     const witness = own?.addresses.some((address) => address.ip === ip) === true ? own : undefined;
     const rivals = this.#claims.of(ip).filter((claim) => claim !== own);
+    const ignored: IgnoredResult[] = [];
     const winners = rivals.filter((claim) => {
       const standing = this.#standing(claim, ip);
-      if (standing === 'unconfirmed') this.#waitFor(name, claim);
-      if (standing === 'confirmed') return witness === undefined || isNewer(claim, witness);
-      return standing === 'unconfirmed' && witness === undefined;
+      switch (standing) {
+        case 'confirmed':
+          return witness === undefined || isNewer(claim, witness);
+        case 'unconfirmed':
+          this.#waitFor(name, claim);
+          return witness === undefined;
+        case 'contradicted':
+          return witness === undefined && pod.nodeName === this.#options.nodeName;
+        case 'unknown':
+          ignored.push({ ip, pod: claim.pod, owner: name, containerId: claim.result.containerId });
+          return false;
+        case 'void':
+          return false;
+      }
     });
     if (winners.length > 0) return false;
-    const ignored = rivals
-      .filter((claim) => this.#standing(claim, ip) === 'overdue')
-      .map(({ pod, result }) => ({ ip, pod, owner: name, containerId: result.containerId }));
     if (ignored.length > 0) this.#ignored.set(name, [...(this.#ignored.get(name) ?? []), ...ignored]);
     return true;
   }
@@ -197,19 +210,21 @@ export class KnownPods {
       return later.every((claim) => {
         const standing = this.#standing(claim, ip);
         if (standing === 'unconfirmed') this.#waitFor(own.pod, claim);
-        return standing === 'overdue' || standing === 'void';
+        return standing === 'unknown' || standing === 'void';
       });
     });
   }
 
   #standing(claim: Claim, ip: string): Standing {
     const pod = this.#pods.get(claim.pod);
-    if (pod !== undefined && this.#isClaimOf(claim, pod)) {
+    const isKnown = pod !== undefined && this.#isClaimOf(claim, pod);
+    if (isKnown) {
       if (!isPodOfNetwork(pod)) return 'void';
       const listed = pod.addresses.find(({ family }) => family === familyOf(ip));
       if (listed === undefined || listed.ip === ip) return 'confirmed';
     }
-    return this.#options.podsAsOf() >= claim.since + confirmedWithinMs ? 'overdue' : 'unconfirmed';
+    if (this.#options.podsAsOf() < claim.since + confirmedWithinMs) return 'unconfirmed';
+    return isKnown ? 'contradicted' : 'unknown';
   }
 
   #waitFor(name: NamespacedName, claim: Claim): void {

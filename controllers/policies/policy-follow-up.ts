@@ -120,7 +120,7 @@ export class PolicyFollowUp {
 
 function ignoredDiagnostic({ ip, pod, owner, containerId }: IgnoredResult): Diagnostic {
   const [namespace = '', name = ''] = pod.split('/');
-  const message = `the CNI result of container ${containerId} says that it has ${ip}, the API that pod ${owner} has, and does not know of the other: the result is ignored; remove its file if the container is gone`;
+  const message = `the CNI result of container ${containerId} says that it has ${ip}, and the API, which does not know it, that pod ${owner} has: the result is ignored; remove its file if the container is gone`;
   return { severity: 'warning', kind: 'Pod', namespace, name, field: '', message };
 }
 
