@@ -8,26 +8,35 @@ import { connectTimes, summarise } from './bench/first-packet.ts';
 import { benchPolicies } from './bench/policies.ts';
 import { runInProcess } from './bench/run-in-process.ts';
 import { round } from './bench/statistics.ts';
-import { printAgentTable, printPolicyTable, printTable, type TableRow as Row } from './bench/table.ts';
+import {
+  printAgentTable,
+  printPolicyTable,
+  printTable,
+  printUpkeepTable,
+  type TableRow as Row,
+} from './bench/table.ts';
+import { benchUpkeep, upkeepSizes } from './bench/upkeep.ts';
 import { build } from './build.ts';
 
 const usage = `npm run bench [-- OPTIONS]
 
 Measures Weir in network namespaces of its own, beside the bare iptables-restore on the same bytes in the same run.
-  --tables services,agent tables to measure (default services,policies,agent)
-  --services 100,1000     sizes to measure (default 100,1000,5000,10000, and one row of 44000 × 1)
+  --tables services,agent tables to measure (default services,policies,agent,upkeep)
+  --services 100,1000     sizes to measure (default 100,1000,5000,10000, and one row of 44000 × 1; upkeep: 0,50,10000)
   --backends legacy,nft   backends to measure
   --quick                 small sizes and few rounds for the agent, 100 and 1000 Services unless told: a look, no measurement
   --json FILE             where to write the numbers (default bench.json)`;
 
 const root = new URL('../', import.meta.url).pathname;
 
-const allTables = ['services', 'policies', 'agent'] as const;
+const allTables = ['services', 'policies', 'agent', 'upkeep'] as const;
 type Table = (typeof allTables)[number];
 
 interface Options {
   readonly tables: readonly Table[];
   readonly services: readonly (readonly [services: number, endpoints: number])[];
+  /** Of the table `upkeep`. */
+  readonly upkeep: readonly number[];
   readonly backends: readonly string[];
   readonly isQuick: boolean;
   readonly json: string;
@@ -52,6 +61,7 @@ function parseOptions(words: readonly string[]): Options {
     tables: allTables.filter((table) => tables?.includes(table) ?? true),
     services:
       sizes?.map((size) => [size, size > 10_000 ? 1 : 5] as const) ?? (isQuick ? quickSizes : allSizes),
+    upkeep: sizes ?? upkeepSizes(isQuick),
     backends: value('--backends')?.split(',') ?? ['legacy', 'nft'],
     isQuick,
     json: value('--json') ?? 'bench.json',
@@ -115,16 +125,22 @@ async function main(words: readonly string[]): Promise<void> {
   const rows = (await each('services', (backend) => benchBackend(backend, options.services))).flat();
   const policies = await each('policies', (backend) => benchPolicies(root, backend));
   const agent = await each('agent', (backend) => benchAgent(root, backend, options.isQuick));
+  const upkeep = (
+    await each('upkeep', (backend) =>
+      benchUpkeep(root, backend, { sizes: options.upkeep, isQuick: options.isQuick }),
+    )
+  ).flat();
   const kernel = execFileSync('uname', ['-r'], { encoding: 'utf8' }).trim();
   const printed = [
     rows.length > 0 ? printTable(rows) : '',
     policies.length > 0 ? printPolicyTable(policies) : '',
     agent.length > 0 ? printAgentTable(agent) : '',
+    upkeep.length > 0 ? printUpkeepTable(upkeep) : '',
   ];
   console.log(printed.filter((text) => text !== '').join('\n\n'));
   writeFileSync(
     options.json,
-    `${JSON.stringify({ kernel, node: process.version, rows, policies, agent }, undefined, 2)}\n`,
+    `${JSON.stringify({ kernel, node: process.version, rows, policies, agent, upkeep }, undefined, 2)}\n`,
   );
   console.log(`written to ${options.json}`);
 }

@@ -1,14 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { FakeApiProcess } from '../../test/support/fake-api-process.ts';
-import { childrenOf } from '../../test/support/process-facts.ts';
 import type { Manifest } from '../../test/support/service-manifests.ts';
 import { WeirProcess } from '../../test/support/weir-process.ts';
 import { BenchNetwork } from './bench-network.ts';
 import { peakBytes, residentBytes } from './process-memory.ts';
+import { nodesOf, type ProcessTimes, processTimes } from './process-tree.ts';
 
 const patienceMs = 120_000;
-/** Of the times in /proc/PID/stat. */
-const msPerTick = 10;
 
 /** A node of the bench whose objects come from an API server. */
 export class AgentNode {
@@ -28,7 +25,10 @@ export class AgentNode {
     this.server = server;
   }
 
-  /** Starts Weir; resolves when the last rule is in the kernel, with the milliseconds since its process was started. */
+  /**
+   * Starts Weir as a user does, `node PROGRAM run`; resolves when the last rule is in the kernel, with the milliseconds since its process
+   * was started.
+   */
   async start(program: string, backend: string, ...flags: readonly string[]): Promise<number> {
     const args = [
       'run',
@@ -41,7 +41,6 @@ export class AgentNode {
       ...flags,
     ];
     const start = performance.now();
-    // As people start it who do not know its first line: what keeps its memory small it must know by itself.
     this.#weir = new WeirProcess(this.network.node, args, {}, [process.execPath, program]);
     await this.#weir.waitForLine(/"ready:/, { timeoutMs: patienceMs });
     return performance.now() - start;
@@ -49,15 +48,13 @@ export class AgentNode {
 
   /** Resident memory in MB: now, and the most since the start of the process, as the kernel counts it. */
   memory(): { readonly now: number; readonly peak: number } {
-    return { now: residentBytes(this.#pid) / 1e6, peak: peakBytes(this.#pid) / 1e6 };
+    const sum = (bytesOf: (pid: number) => number): number =>
+      nodesOf(this.#pid).reduce((total, pid) => total + bytesOf(pid) / 1e6, 0);
+    return { now: sum(residentBytes), peak: sum(peakBytes) };
   }
 
-  /** What Weir and the programs it started have used of a core until now, those that its shell started too. */
-  cpuMs(): { readonly own: number; readonly programs: number } {
-    const weir = cpuMsOf(this.#pid);
-    const children = childrenOf(this.#pid).map(cpuMsOf);
-    const ofChildren = children.reduce((sum, { own, waitedFor }) => sum + own + waitedFor, 0);
-    return { own: weir.own, programs: weir.waitedFor + ofChildren };
+  cpu(): ProcessTimes {
+    return processTimes(this.#pid);
   }
 
   /** A log that is made from now on: milliseconds from now to the first line of each pattern, one after the other. */
@@ -92,15 +89,4 @@ export class AgentNode {
   get #pid(): number {
     return this.#running().pid;
   }
-}
-
-/** What a process and the children that it has waited for have used. */
-function cpuMsOf(pid: number): { readonly own: number; readonly waitedFor: number } {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat
-    .slice(stat.lastIndexOf(')') + 2)
-    .split(' ')
-    .map(Number);
-  const ticks = (first: number): number => (fields[first] ?? 0) + (fields[first + 1] ?? 0);
-  return { own: ticks(11) * msPerTick, waitedFor: ticks(13) * msPerTick };
 }

@@ -23,20 +23,12 @@ export interface FlushTimes {
   readonly repaired: Times;
 }
 
-/** Milliseconds, MB and shares of a core (1 is all of it). */
+/** Milliseconds. */
 export interface AgentResult {
   readonly backend: string;
-  readonly idle: {
-    readonly residentMB: number;
-    readonly cpu: number;
-    /** Of `cpu`, what iptables and ipset take. */
-    readonly cpuOfPrograms: number;
-  };
   readonly big: {
     readonly services: number;
     readonly readyMs: number;
-    readonly peakMB: number;
-    readonly residentMB: number;
     readonly flushed: Readonly<Record<Table, FlushTimes>>;
   };
   readonly middle: {
@@ -52,23 +44,19 @@ type Table = 'filter' | 'nat';
 
 /** How large and how often. */
 interface AgentBench {
-  readonly idle: AgentClusterSize;
   readonly middle: AgentClusterSize;
   readonly big: AgentClusterSize;
   /** Until the agent is at rest. */
   readonly settleMs: number;
-  readonly idleMs: number;
   readonly changes: number;
   readonly middleFlushes: number;
   readonly bigFlushes: number;
 }
 
 const full: AgentBench = {
-  idle: { services: 50, endpointsEach: 3, pods: 150, policies: 10 },
   middle: { services: 1000, endpointsEach: 5, pods: 1500, policies: 0 },
   big: { services: 10_000, endpointsEach: 5, pods: 15_000, policies: 0 },
   settleMs: 20_000,
-  idleMs: 30_000,
   changes: 60,
   middleFlushes: 8,
   bigFlushes: 3,
@@ -76,11 +64,9 @@ const full: AgentBench = {
 
 /** Enough to see that everything is measured, and what is far off. */
 const quick: AgentBench = {
-  idle: full.idle,
   middle: { ...full.middle, services: 200, pods: 300 },
   big: { ...full.big, services: 1000, pods: 1500 },
   settleMs: 5000,
-  idleMs: 10_000,
   changes: 10,
   middleFlushes: 2,
   bigFlushes: 1,
@@ -94,35 +80,9 @@ const noticed = /reading the kernel|IPv4 (service|policy) rules written/;
 export async function benchAgent(root: string, backend: string, isQuick: boolean): Promise<AgentResult> {
   const program = `${root}dist/weir.js`;
   const bench = isQuick ? quick : full;
-  const idle = await benchIdle(program, backend, bench);
-  console.error(JSON.stringify(idle));
   const middle = await benchMiddle(program, backend, bench);
   console.error(JSON.stringify(middle));
-  return { backend, idle, middle, big: await benchBig(program, backend, bench) };
-}
-
-async function benchIdle(
-  program: string,
-  backend: string,
-  { idle, settleMs, idleMs }: AgentBench,
-): Promise<AgentResult['idle']> {
-  console.error(`${backend}: agent at rest`);
-  const node = await AgentNode.create('idle', agentCluster(idle));
-  try {
-    await node.start(program, backend);
-    await sleep(settleMs);
-    const before = node.cpuMs();
-    await sleep(idleMs);
-    const after = node.cpuMs();
-    const programs = after.programs - before.programs;
-    return {
-      residentMB: round(node.memory().now),
-      cpu: round((after.own - before.own + programs) / idleMs, 4),
-      cpuOfPrograms: round(programs / idleMs, 4),
-    };
-  } finally {
-    await node.dispose();
-  }
+  return { backend, middle, big: await benchBig(program, backend, bench) };
 }
 
 async function benchMiddle(
@@ -168,11 +128,9 @@ async function benchBig(
   const node = await AgentNode.create('big', agentCluster(big));
   try {
     const readyMs = round(await node.start(program, backend, '-v=1'));
-    const peakMB = round(node.memory().peak);
     await sleep(settleMs);
-    const residentMB = round(node.memory().now);
     const flushed = await benchFlushes(node, backend, bigFlushes);
-    return { services, readyMs, peakMB, residentMB, flushed };
+    return { services, readyMs, flushed };
   } finally {
     await node.dispose();
   }
