@@ -56,7 +56,7 @@ const shop: PolicyWorld = {
   ],
   pods: [
     pod('shop/web', ['10.0.0.1'], { namedPorts: namedPorts('http=TCP/8081') }),
-    pod('shop/api', ['10.0.0.2'], { nodeName: 'node-2' }),
+    pod('shop/api', ['10.1.0.2'], { nodeName: 'node-2' }),
   ],
   namespaces: [namespace('shop')],
 };
@@ -99,7 +99,7 @@ describe('what policies and pods wrote', () => {
         'NetworkPolicy shop/web spec.egress 192.0.2.0/24',
       ],
     ],
-    [/^member 10\.0\.0\.2 of set WEIR-4-PODS-/, ['Pod shop/api status.podIPs 10.0.0.2']],
+    [/^member 10\.1\.0\.2 of set WEIR-4-PODS-/, ['Pod shop/api status.podIPs 10.1.0.2']],
     [/^member 10\.0\.0\.1,tcp:8081 of set WEIR-4-PORTS-/, ['Pod shop/web status.podIPs 10.0.0.1']],
     [/^member 10\.0\.0\.1 of set WEIR-4-INGRESS$/, ['Pod shop/web status.podIPs 10.0.0.1']],
     [/^member 10\.0\.0\.1 of set WEIR-4-EGRESS-[A-Z2-7]{15}$/, ['Pod shop/web status.podIPs 10.0.0.1']],
