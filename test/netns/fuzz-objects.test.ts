@@ -243,6 +243,8 @@ async function wrongServices(faults: FaultWorld, objects: readonly ApiObject[]):
         if (
           tracer === undefined ||
           isLoopback(port.clusterIP) ||
+          // Such a packet is the node's own: kube-proxy rejects for cluster IPs on the way through and out only, and so does Weir.
+          (internalRefusal !== undefined && faults.node.addresses.includes(port.clusterIP)) ||
           claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1
         )
           continue;
