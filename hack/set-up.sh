@@ -63,9 +63,9 @@ util-linux unshare nsenter flock setpriv
 perl-base perl
 LIST
   case $verb in
-    # The last two are for the specs, whose containers see the programs of this machine.
+    # The last four are for the specs, whose containers see the programs of this machine.
     install | lab | e2e)
-      printf '%s\n' 'etcd-server etcd' 'openssl openssl' 'netcat-openbsd nc' 'curl curl'
+      printf '%s\n' 'etcd-server etcd' 'openssl openssl' 'netcat-openbsd nc' 'bind9-dnsutils dig nslookup' 'curl curl' 'wget wget'
       ;;
   esac
   case $verb in
