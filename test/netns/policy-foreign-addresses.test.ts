@@ -243,8 +243,8 @@ for (const backend of backends) {
         await lab.node.listen(healthPort);
         const weir = lab.launch('node-a', ...flags);
         await weir.waitForLine(/another proxy/);
-        // Policies do not wait for the other proxy, and with their first sync the closed ranges are what they should be.
-        await expect.poll(probes, patience).toEqual(open);
+        // Policies do not wait for the other proxy, and with their first sync the closed ranges are what they should be; Services wait.
+        await expect.poll(probes, patience).toEqual(['far', 'timeout', 'a', 'far', 'far']);
         await lab.node.unlisten(healthPort);
         await weir.waitForLine(/\bready:/, { timeoutMs: 60_000 });
         expect(await probes()).toEqual(open);

@@ -172,4 +172,4 @@ export class ServiceWorld {
 }
 
 /** A sync that had something to do. */
-const syncedLine = /synced .*\bservices=[1-9]/;
+const syncedLine = /synced .*\b(?:services|policies|pods|namespaces)=[1-9]/;
