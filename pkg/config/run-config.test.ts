@@ -101,6 +101,22 @@ describe('flags', () => {
       { detectLocalMode: 'InterfaceNamePrefix' },
       '--detect-local-mode: InterfaceNamePrefix needs --pod-interface-name-prefix',
     ],
+    [
+      { podBridgeInterface: 'a-bridge-of-many-pods' },
+      '--pod-bridge-interface: "a-bridge-of-many-pods" is not the name of an interface (at most 15 characters)',
+    ],
+    [
+      { podBridgeInterface: '+' },
+      '--pod-bridge-interface: "+" is not the name of an interface (at most 15 characters)',
+    ],
+    [
+      { podInterfaceNamePrefix: 'fifteen-letters' },
+      '--pod-interface-name-prefix: "fifteen-letters" is not the name of an interface (at most 14 characters)',
+    ],
+    [
+      { podInterfaceNamePrefix: 'ca li' },
+      '--pod-interface-name-prefix: "ca li" is not the name of an interface (at most 14 characters)',
+    ],
     [{ v: 'lots' }, '--v: "lots" is not a number from 0 to 2147483647'],
     [{ oomScoreAdj: '-1001' }, '--oom-score-adj: "-1001" is not a number from -1000 to 1000'],
     [{ bindAddress: 'eth0' }, '--bind-address: "eth0" is not an IP address'],
@@ -146,6 +162,13 @@ describe('flags', () => {
     [{}, []],
     [{ clusterCidr: undefined, masqueradeAll: 'true' }, []],
     [{ clusterCidr: undefined, detectLocalMode: 'NodeCIDR' }, []],
+    [
+      { clusterCidr: '0.0.0.0/0,fd00::/8' },
+      [
+        '--cluster-cidr has 0.0.0.0/0: all clients count as local, so nothing that comes to a cluster IP is masqueraded',
+      ],
+    ],
+    [{ clusterCidr: '0.0.0.0/0', masqueradeAll: true }, []],
     [{ clusterCidr: '' }, [expect.stringContaining('no --cluster-cidr: pods can not be told') as string]],
     [
       { ipvsScheduler: 'rr', ipvsSyncPeriod: '1s' },

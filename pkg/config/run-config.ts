@@ -157,8 +157,14 @@ function deprecations({ given }: EffectiveValues): readonly string[] {
 
 /** What is allowed, but hardly meant; one line each. */
 function configWarnings(config: RunConfig): readonly string[] {
-  const blind = config.detectLocalMode === 'ClusterCIDR' && config.clusterCidr.length === 0;
-  if (!blind || config.masqueradeAll) return [];
+  if (config.detectLocalMode !== 'ClusterCIDR' || config.masqueradeAll) return [];
+  const everything = config.clusterCidr.filter((cidr) => cidr.endsWith('/0'));
+  if (everything.length > 0) {
+    return [
+      `${config.configFile === undefined ? '--cluster-cidr' : `${config.configFile}: clusterCIDR`} has ${everything.join(' and ')}: all clients count as local, so nothing that comes to a cluster IP is masqueraded`,
+    ];
+  }
+  if (config.clusterCidr.length > 0) return [];
   const what = config.configFile === undefined ? 'no --cluster-cidr' : `${config.configFile}: no clusterCIDR`;
   return [
     `${what}: pods can not be told from other clients, so what comes from outside the cluster to a cluster IP is not masqueraded`,

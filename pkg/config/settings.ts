@@ -5,6 +5,7 @@ import {
   cidrs,
   clusterCIDRs,
   duration,
+  interfaceName,
   name,
   nodePortAddresses,
   oneOf,
@@ -75,8 +76,9 @@ export const settings = {
     'ClusterCIDR',
     { kubeProxy: 'detectLocalMode', emptyFlagIsUnset: true },
   ),
-  podBridgeInterface: setting(text, '', { kubeProxy: 'detectLocal.bridgeInterface' }),
-  podInterfaceNamePrefix: setting(text, '', { kubeProxy: 'detectLocal.interfaceNamePrefix' }),
+  podBridgeInterface: setting(interfaceName(15), '', { kubeProxy: 'detectLocal.bridgeInterface' }),
+  // Rules put a + behind it.
+  podInterfaceNamePrefix: setting(interfaceName(14), '', { kubeProxy: 'detectLocal.interfaceNamePrefix' }),
   nodeportAddresses: setting(nodePortAddresses, [], { kubeProxy: 'nodePortAddresses' }),
   masqueradeAll: setting(boolean, false, {
     kubeProxy: {

@@ -140,6 +140,24 @@ export function withPort(bindAddress: string, port: number): string {
   return family === 'IPv4' ? `${bindAddress}:${port}` : `[${bindAddress}]:${port}`;
 }
 
+/**
+ * The name of a network interface, or the beginning of one, at most this long; or nothing. A name goes into rules as it is, where a last
+ * `+` stands for any end: alone, it would be every interface.
+ */
+export function interfaceName(longest: number): ValueType<string> {
+  const isName = (word: string): boolean =>
+    word === '' || (word.length <= longest && /^[^\s"'\\/!-][^\s"'\\/]*$/.test(word) && word !== '+');
+  return ofText(
+    v.pipe(
+      string,
+      v.check(
+        isName,
+        ({ input }) => `"${input}" is not the name of an interface (at most ${longest} characters)`,
+      ),
+    ),
+  );
+}
+
 const commaSeparated = v.pipe(
   string,
   v.transform((list) =>

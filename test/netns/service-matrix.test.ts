@@ -21,16 +21,24 @@ import {
 } from '../support/service-world.ts';
 
 interface Configuration {
+  /** Whether pods are told from other clients. */
   readonly detector: boolean;
   readonly masqueradeAll: boolean;
 }
 
-const configurations: readonly (Configuration & { readonly title: string })[] = [
-  { title: 'knows the pods', detector: true, masqueradeAll: false },
-  { title: 'does not know the pods', detector: false, masqueradeAll: false },
-  { title: 'masquerades all', detector: true, masqueradeAll: true },
-  { title: 'masquerades all and does not know the pods', detector: false, masqueradeAll: true },
-];
+const configurations: readonly (Configuration & { readonly title: string; readonly clusterCidr?: string })[] =
+  [
+    { title: 'knows the pods', detector: true, masqueradeAll: false },
+    { title: 'does not know the pods', detector: false, masqueradeAll: false },
+    {
+      title: 'takes every address for a pod',
+      clusterCidr: '0.0.0.0/0,::/0',
+      detector: false,
+      masqueradeAll: false,
+    },
+    { title: 'masquerades all', detector: true, masqueradeAll: true },
+    { title: 'masquerades all and does not know the pods', detector: false, masqueradeAll: true },
+  ];
 
 /** Pod a is on the node where Weir runs, pod d on another: `all` is both, `local` the first. */
 const services = [
@@ -125,7 +133,8 @@ describe.skipIf(!usable).each(worlds)('$mode pods on $backend', ({ backend, mode
 
   describe.each(configurations)('a node that $title', (configuration) => {
     beforeAll(async () => {
-      const flags = configuration.detector ? ['--cluster-cidr', clusterCidrs] : [];
+      const { detector, clusterCidr = detector ? clusterCidrs : undefined } = configuration;
+      const flags = clusterCidr === undefined ? [] : ['--cluster-cidr', clusterCidr];
       await world.run(manifests(world), [...flags, `--masquerade-all=${configuration.masqueradeAll}`]);
     });
 

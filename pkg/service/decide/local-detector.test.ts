@@ -25,6 +25,12 @@ describe('localDetector', () => {
       cidr('10.0.0.0/8'),
       undefined,
     ],
+    [
+      'ClusterCIDR: none for a range of all addresses, which tells nobody apart',
+      { clusterCIDRs: ['10.1.2.3/0', '::/0'] },
+      undefined,
+      undefined,
+    ],
     ['ClusterCIDR: none without any', { clusterCIDRs: [] }, undefined, undefined],
     [
       "NodeCIDR: the first of the node's pod CIDRs of the family",
@@ -60,6 +66,12 @@ describe('localDetector', () => {
     const all = { ...options, ...changes };
     expect(localDetector(all, podCIDRs, 'IPv4')).toEqual(v4);
     expect(localDetector(all, podCIDRs, 'IPv6')).toEqual(v6);
+  });
+
+  test('NodeCIDR: none for a range of all addresses', () => {
+    const byNode: DetectLocalOptions = { ...options, detectLocalMode: 'NodeCIDR' };
+    expect(localDetector(byNode, ['0.0.0.0/0', '::/0'], 'IPv4')).toBeUndefined();
+    expect(localDetector(byNode, ['0.0.0.0/0', '::/0'], 'IPv6')).toBeUndefined();
   });
 
   test('NodeCIDR: none before the node has its pod CIDRs', () => {

@@ -18,6 +18,8 @@ export interface DetectLocalOptions {
 /**
  * The detector for one family, or `undefined` when the mode has no value for it: then off-cluster traffic to cluster IPs is
  * not masqueraded and pods get no short cut (kube-proxy's behaviour). Only the first CIDR of a family counts.
+ * A /0 says that everything is local: nothing is off-cluster, and nothing tells a pod from a client whose replies would not come
+ * back through this node, so no client gets the short cut either. iptables-nft refuses the negated match (projectcalico/calico#6545).
  */
 export function localDetector(
   options: DetectLocalOptions,
@@ -42,5 +44,5 @@ export function localDetector(
 function firstOf(cidrs: readonly string[], family: Family): LocalDetector | undefined {
   const first = cidrs.find((candidate) => familyOf(candidate) === family);
   const cidr = first === undefined ? undefined : canonicalCidr(first);
-  return cidr === undefined ? undefined : { kind: 'cidr', cidr };
+  return cidr === undefined || cidr.endsWith('/0') ? undefined : { kind: 'cidr', cidr };
 }
