@@ -26,7 +26,7 @@ import { ServiceController } from './services/service-controller.ts';
 import { ServiceFollowUp } from './services/service-follow-up.ts';
 import type { ChangeLatency } from './sync/change-latency.ts';
 import { DriftAudit } from './sync/drift-audit.ts';
-import { type Kernel, statesOf } from './sync/families.ts';
+import { type Kernel, presentTools, statesOf } from './sync/families.ts';
 import { FilterCounters } from './sync/filter-counters.ts';
 import type { OtherProxyGate } from './sync/other-proxy-gate.ts';
 import type { Part } from './sync/part-ownership.ts';
@@ -143,7 +143,7 @@ export class AgentLoops {
   start(): ReadonlyMap<string, Promise<void>> {
     // From here on rules that don't come make the node unhealthy, the very first ones too.
     for (const { family, parts } of this.#options.kernel.families)
-      for (const { part } of parts) this.#options.health.started(family, part);
+      for (const { part, isAbsent } of parts) if (!isAbsent) this.#options.health.started(family, part);
     return new Map([
       ['sync loop', this.#loop.start()],
       ['drift audit', this.#audit.start()],
@@ -236,10 +236,23 @@ export class AgentLoops {
     diagnostics.replace('node', nodeDiagnostics(store, config.nodeName));
     const states = kernel.families.flatMap((family) => family.parts.map(({ state }) => state));
     diagnostics.replace('held rules', heldDiagnostics(states, config.nodeName));
+    this.#reportUnenforceable();
     if (inForce.has('services')) otherProxy.inForce(kernel.families.map(({ family }) => family));
     if (inForce.has('policies'))
       await this.#afterPolicies.synced(this.#policies.localRanges(this.#services.podCIDRs));
     await readiness.synced({ inForce, read, servesLocalhost: this.#services.servesLocalhostNodePorts });
+  }
+
+  /** A family that no pod of the node uses has nothing to enforce. */
+  #reportUnenforceable(): void {
+    const { config, store, kernel, health } = this.#options;
+    const pods = store
+      .list('Pod')
+      .filter(({ nodeName, hostNetwork }) => nodeName === config.nodeName && !hostNetwork);
+    for (const { family, unenforceable } of kernel.families) {
+      const isUsed = pods.some(({ addresses }) => addresses.some((address) => address.family === family));
+      health.setOff(family, isUsed ? unenforceable : undefined);
+    }
   }
 
   #createAudit(): DriftAudit {
@@ -279,7 +292,7 @@ export class AgentLoops {
     return new FilterCounters({
       clock,
       commands: kernel.lookCommands,
-      tools: kernel.tools.families,
+      tools: () => presentTools(kernel),
       isWorthwhile: () => policiesOfChain().size > 0 || policies.isGuarded,
       onRead: (saved) => {
         drops.read(saved);
@@ -304,6 +317,7 @@ export class AgentLoops {
   #countRules(): void {
     const { kernel, metrics } = this.#options;
     for (const family of kernel.families) {
+      if (family.isAbsent) continue;
       const rules = (part: Part, table: TableName): number =>
         family.part(part)?.state.countDesiredRules(table) ?? 0;
       const count = (table: TableName): RuleCount => ({

@@ -36,7 +36,7 @@ import { otherProxyPorts } from './node/other-proxy.ts';
 import { Readiness } from './node/readiness.ts';
 import { BridgeFilter } from './policies/bridge-filter.ts';
 import { ChangeLatency } from './sync/change-latency.ts';
-import { type Kernel, openKernel } from './sync/families.ts';
+import { type Kernel, openKernel, presentFamilies } from './sync/families.ts';
 import { OtherProxyGate } from './sync/other-proxy-gate.ts';
 import { storeHandler } from './sync/store-handler.ts';
 
@@ -105,7 +105,7 @@ export class Agent {
     if (config.manifests === undefined) {
       await waitForNode({ store: this.#store, config, clock, log, signal });
       const node = this.#store.get('Node', '', config.nodeName);
-      checkNode({ config, node, families: kernel.families.map(({ family }) => family) }, log);
+      checkNode({ config, node, families: presentFamilies(kernel) }, log);
     }
     const loops = await this.#createLoops(kernel);
     this.#loops = loops;
@@ -134,8 +134,9 @@ export class Agent {
   async #createLoops(kernel: Kernel): Promise<AgentLoops> {
     const { config, commands, clock, log, metrics, events } = this.#options;
     const families = kernel.families.map(({ family }) => family);
+    const present = presentFamilies(kernel);
     const tcpBeLiberal = (await this.#sysctl.read(sysctlNames.tcpBeLiberal)) ?? '0';
-    metrics.startFamilies(families);
+    metrics.startFamilies(present);
     this.#latency = new ChangeLatency({
       clock,
       wallClock: Date.now,
@@ -162,14 +163,14 @@ export class Agent {
       cniResults: () => this.#cni?.results() ?? [],
       podsAsOf: this.#options.podsAsOf ?? (() => clock.now()),
       nodeAddresses: createInterfaceAddresses(clock),
-      readiness: this.#createReadiness(families),
+      readiness: this.#createReadiness(kernel),
     });
   }
 
-  #createReadiness(families: readonly ('IPv4' | 'IPv6')[]): Readiness {
+  #createReadiness(kernel: Kernel): Readiness {
     const { config, commands, log } = this.#options;
     const bridges = new BridgeFilter({
-      setUp: () => setUpBridges(this.#sysctl, commands, families),
+      setUp: () => setUpBridges(this.#sysctl, commands, presentFamilies(kernel)),
       localPods: () => this.#store.list('Pod').filter((pod) => pod.nodeName === config.nodeName),
       interfaces: networkInterfaces,
       log,
@@ -223,10 +224,15 @@ export class Agent {
   async #prepareKernel(): Promise<Kernel> {
     const { config, commands, clock, log } = this.#options;
     const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
-    const families = kernel.families.map(({ family }) => family);
+    const families = presentFamilies(kernel);
     await applyConntrackSettings({ config, sysctl: this.#sysctl, log, strict: false });
     for (const problem of await setUpBridges(this.#sysctl, commands, families)) log.debug(problem);
-    await closeUnknownPods({ config, kernel, log, signal: this.#stop.signal });
+    const { signal } = this.#stop;
+    await closeUnknownPods({ config, kernel, clock, log, signal }).catch((error: unknown) =>
+      log.error('pod ranges could not be closed before the policies are known; the first sync does it', {
+        error,
+      }),
+    );
     await this.#waitForOtherWeir();
     await this.#makeWayForOtherProxy();
     return kernel;

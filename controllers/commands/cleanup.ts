@@ -1,4 +1,5 @@
 import {
+  absentText,
   detectBackend,
   type FamilyTools,
   findProxyLeftovers,
@@ -26,11 +27,13 @@ import {
 } from '../../pkg/runtime/index.ts';
 import { claimNode } from '../node/node-claim.ts';
 import { otherProxyPorts } from '../node/other-proxy.ts';
-import { type Part, partOwnership } from '../sync/part-ownership.ts';
+import { type Part, partOwnership, ruleLandmarks } from '../sync/part-ownership.ts';
 import { existingTables } from './existing-tables.ts';
 import { type Held, heldReport } from './held-report.ts';
 import type { Output } from './output.ts';
+import { type Removal, removeBitByBit } from './remove-bit-by-bit.ts';
 import { requireConfig } from './require-config.ts';
+import { warnOfGaps } from './warn-of-gaps.ts';
 
 export interface CleanupCommand {
   readonly flags: Flags;
@@ -48,8 +51,8 @@ export async function cleanup({ flags, output }: CleanupCommand): Promise<number
   const config = requireConfig(parseCleanupConfig(flags));
   if (!config.force) await refuseWhileInUse(config);
   const commands = createCommandRunner();
-  const { families, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
-  for (const warning of warnings) output.warn(`warning: ${warning}\n`);
+  const { families, absent, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
+  for (const warning of [...absent.map(absentText), ...warnings]) output.warn(`warning: ${warning}\n`);
   let isSomethingHeld = false;
   const errors: unknown[] = [];
   for (const tools of families) {
@@ -95,16 +98,23 @@ async function cleanFamily(
   output: Output,
 ): Promise<{ readonly plan: Plan; readonly held: Held }> {
   const onContention = (message: string): void => output.warn(`${message}\n`);
-  const writer = new KernelWriter({ tools, commands, clock: systemClock, onContention });
+  const landmarks = ruleLandmarks;
+  const writer = new KernelWriter({ tools, commands, clock: systemClock, landmarks, onContention });
   const kernel = await writer.read(await existingTables(tools));
   if (handBack) refuseWithoutSuccessor(kernel, tools);
   const states = partStates(kernel, tools, handBack);
   const plan = planTogether(states).whole;
   const references = states.flatMap((state) => state.heldByOthers());
-  const heldSets = isEmptyPlan(plan) ? [] : (await writer.apply(plan)).heldSets;
+  const remove = warnOfGaps(tools.family, kernel, output) ? removeBitByBit : removeAll;
+  const { heldChains, heldSets } = await remove(writer, plan);
   const holders = await findSetHolders(commands, heldSets);
   const sets = new Map(heldSets.map((name) => [name, holders.get(name) ?? []] as const));
-  return { plan, held: { references, sets } };
+  return { plan, held: { references, chains: heldChains, sets } };
+}
+
+async function removeAll(writer: KernelWriter, plan: Plan): Promise<Removal> {
+  const heldSets = isEmptyPlan(plan) ? [] : (await writer.apply(plan)).heldSets;
+  return { heldChains: [], heldSets };
 }
 
 /** After kube-proxy's first sync the KUBE- chains are kube-proxy's; taking rules from under a running proxy breaks the node. */
@@ -170,7 +180,7 @@ function removedText(
 ): string {
   const title = `${family} (${backend})`;
   const chains = plan.deleteChains
-    .filter(({ isHeld }) => isHeld !== true)
+    .filter((chain) => chain.isHeld !== true && !held.chains.includes(chain))
     .map(({ table, name }) => `  chain ${table} ${name}`);
   const sets = plan.destroySets.filter((name) => !held.sets.has(name));
   if (plan.jumps.length + chains.length + sets.length === 0) return `${title}: nothing to remove`;

@@ -1,23 +1,29 @@
 import type { FamilyTools, SetHolder } from '../../pkg/apply/index.ts';
-import type { ForeignReference, SetName } from '../../pkg/kernel/index.ts';
+import type { ForeignReference, Plan, SetName } from '../../pkg/kernel/index.ts';
 
 /** What stays in the kernel after a clean-up of one family, because others refer to it. */
 export interface Held {
   /** By rules of the filter and nat tables. */
   readonly references: readonly ForeignReference[];
+  /** Chains that a rule refers to which iptables cannot print. */
+  readonly chains: Plan['deleteChains'];
   /** Sets that the kernel kept for something else, with what was found. */
   readonly sets: ReadonlyMap<SetName, readonly SetHolder[]>;
 }
 
 /** Lines for people: what stays, who refers to it, and the command that ends that. None where nothing stays. */
 export function heldReport(
-  { references, sets }: Held,
+  { references, chains, sets }: Held,
   tools: Pick<FamilyTools, 'family' | 'list'>,
 ): readonly string[] {
   const lines = [
     ...references.flatMap(({ kind, name, table, chain, rule }) => [
       kind === 'chain' ? `  chain ${table} ${name}, emptied` : `  set ${name}`,
       ...ruleLines(tools.list, table, chain, rule),
+    ]),
+    ...chains.flatMap(({ table, name }) => [
+      `  chain ${table} ${name}, emptied`,
+      `    a rule that iptables cannot print refers to it: see nft list table ${tools.family === 'IPv4' ? 'ip' : 'ip6'} ${table}`,
     ]),
     ...[...sets].flatMap(([name, holders]) => [
       `  set ${name}`,

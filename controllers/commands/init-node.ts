@@ -11,7 +11,15 @@ export async function initNode(config: RunConfig, log: Logger): Promise<number> 
   const { signal } = new AbortController();
   try {
     const kernel = await openKernel(config.iptablesBackend, commands, systemClock, log);
-    await setUpWithPrivilege({ config, kernel, commands, sysctl: createSysctl(), log, signal });
+    await setUpWithPrivilege({
+      config,
+      kernel,
+      commands,
+      sysctl: createSysctl(),
+      clock: systemClock,
+      log,
+      signal,
+    });
   } catch (error) {
     log.error(`the node can't be set up: ${errorLine(error)}`);
     return 1;

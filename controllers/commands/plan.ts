@@ -1,5 +1,6 @@
 import type { Diagnostic } from '../../pkg/api/index.ts';
 import {
+  absentText,
   createSysctl,
   detectBackend,
   findProxyLeftovers,
@@ -26,7 +27,7 @@ import { nodeDiagnostics } from '../node/node-diagnostic.ts';
 import { PolicyController } from '../policies/policy-controller.ts';
 import { mismatchDiagnostic } from '../policies/range-mismatch-log.ts';
 import { ServiceController } from '../services/service-controller.ts';
-import { type Part, partOwnership, parts } from '../sync/part-ownership.ts';
+import { type Part, partOwnership, parts, ruleLandmarks } from '../sync/part-ownership.ts';
 import { storeHandler } from '../sync/store-handler.ts';
 import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
@@ -39,6 +40,7 @@ import { planAsJson } from './plan-as-json.ts';
 import { printPlans } from './print-plan.ts';
 import { requireLoaded } from './require-config.ts';
 import { readSavedRules } from './saved-rules.ts';
+import { warnOfGaps } from './warn-of-gaps.ts';
 
 /** A cluster of 10,000 Services tells everything in seconds; an API server that is away does not come back for a plan. */
 const apiDeadlineMs = 60_000;
@@ -74,7 +76,7 @@ export async function plan(command: PlanCommand): Promise<number> {
   const warn = (line: string): void => output.warn(`warning: ${line}\n`);
   for (const warning of warnings) warn(warning);
   const store = await readObjects(config, command);
-  const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, warn);
+  const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, output);
   const families = [...node.kernels].map(([family, snapshot]): PlannedFamily => {
     const builtins = new BuiltinChains();
     const stateOf = (part: Part): RuleState => {
@@ -133,15 +135,19 @@ async function savedNode(config: PlanConfig): Promise<PlannedNode> {
   };
 }
 
-async function thisNode(config: RuleConfig, warn: (line: string) => void): Promise<PlannedNode> {
+async function thisNode(config: RuleConfig, output: Output): Promise<PlannedNode> {
   const commands = createCommandRunner();
-  const { families, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
-  for (const warning of warnings) warn(warning);
+  const { families, absent, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
+  for (const warning of [...absent.map(absentText), ...warnings]) output.warn(`warning: ${warning}\n`);
   const kernels = new Map<Family, KernelSnapshot>();
-  for (const tools of families)
-    kernels.set(tools.family, await readKernel(commands, tools, await existingTables(tools)));
+  for (const tools of families) {
+    const tables = await existingTables(tools);
+    const kernel = await readKernel(commands, tools, tables, { landmarks: ruleLandmarks });
+    warnOfGaps(tools.family, kernel, output);
+    kernels.set(tools.family, kernel);
+  }
   const { leftovers, unknown } = await findProxyLeftovers(commands);
-  for (const line of unknown) warn(line);
+  for (const line of unknown) output.warn(`warning: ${line}\n`);
   const liberal = (await createSysctl().read(sysctlNames.tcpBeLiberal)) ?? '0';
   return {
     kernels,

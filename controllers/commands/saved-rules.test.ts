@@ -54,6 +54,10 @@ test.each<[readonly string[], string]>([
     '--against: file0 does not look like the output of iptables-save, ipset save or nft list tables',
   ],
   [[sets], '--against: file0 has no rules of iptables-save'],
+  [
+    [v4(filter), "# Table `nat' is incompatible, use 'nft' tool.\n"],
+    '--against: file1 lacks the table nat, which iptables-save could not print',
+  ],
   [[v4(filter), v4(filter)], '--against: file1 holds the IPv4 table filter, which was there before'],
 ])('refuses %j', (texts, message) => {
   expect(() => read(...texts)).toThrow(message);

@@ -39,6 +39,11 @@ export function savedRules(texts: readonly { readonly file: string; readonly tex
   const tables = new Map<Family, Map<TableName, TableSnapshot>>();
   const sets = new Map<SetName, SetSnapshot>();
   for (const { file, text } of texts) {
+    const unprintable = /^# Table `(filter|nat)' is incompatible/m.exec(text)?.[1];
+    if (unprintable !== undefined) {
+      const why = `lacks the table ${unprintable}, which iptables-save could not print, because of rules that another program wrote with nft; run weir plan on the node itself`;
+      throw badFile(file, why);
+    }
     const { rules, setLines } = split(file, text);
     for (const [name, set] of parseIpsetSave(setLines)) sets.set(name, set);
     for (const section of rules) addTables(tables, section);

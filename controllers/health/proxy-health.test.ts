@@ -172,6 +172,21 @@ test('a family that is off is neither healthy nor ready: its policies are open',
   expect(health.report().problems).toEqual([
     'IPv6 is off, its policies are not enforced: ip6tables-nft-save: out of memory',
   ]);
+  health.setOff('IPv6', undefined);
+  expect(answers()).toEqual([true, true, true]);
+});
+
+test('a family that the node does not have does not count, until it has', async () => {
+  start();
+  settle();
+  for (const part of parts) health.absent('IPv6', part);
+  await clock.advance(600_000);
+  for (const part of parts) health.queued('IPv6', part);
+  await clock.advance(600_000);
+  expect(answers()).toEqual([true, true, true]);
+  expect([...health.report().families.keys()]).toEqual(['IPv4']);
+  for (const part of parts) health.updated('IPv6', part);
+  expect([...health.report().families.keys()]).toEqual(['IPv4', 'IPv6']);
 });
 
 test('policies that packets do not meet are not in force', () => {

@@ -26,7 +26,7 @@ export interface NodeCondition {
  * - `in_force`: as the cluster says; a change may be on its way
  * - `failing`: the last attempt failed, and is repeated
  * - `standing_back`: another proxy writes in its place
- * - `off`: this family's programs did not work although the kernel may have the family
+ * - `off`: pods use the family, but its programs are missing, or the kernel has no table for its policies
  */
 export type PartState = 'starting' | 'in_force' | 'failing' | 'standing_back' | 'off';
 
@@ -120,9 +120,15 @@ export class ProxyHealth {
     if (tracked !== undefined) tracked.error = errorLine(error);
   }
 
-  /** The family has no rules of Weir, for this reason, although the kernel may have it. */
-  setOff(family: Family, why: string): void {
-    this.#off.set(family, why);
+  /** The kernel has nothing that this part could be written into: it does not count. */
+  absent(family: Family, part: Part): void {
+    this.#tracked.delete(`${family} ${part}`);
+  }
+
+  /** The family's policies are not enforced, for this reason, although it is in use; `undefined`: it is not so. */
+  setOff(family: Family, why: string | undefined): void {
+    if (why === undefined) this.#off.delete(family);
+    else this.#off.set(family, why);
   }
 
   /** What the Node object says. Until this is called the node counts as eligible; one that does not exist does not. */

@@ -1,10 +1,10 @@
 import { type Sysctl, setUpBridges, sysctlNames } from '../../pkg/apply/index.ts';
 import type { RunConfig } from '../../pkg/config/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
-import type { CommandRunner } from '../../pkg/runtime/index.ts';
+import type { Clock, CommandRunner } from '../../pkg/runtime/index.ts';
 import { writeLocalhostGuard } from '../../pkg/service/iptables/index.ts';
 import { closeAtBoot, readBootState } from '../policies/boot-guard.ts';
-import type { Kernel } from '../sync/families.ts';
+import { type Kernel, presentFamilies } from '../sync/families.ts';
 import { applyConntrackSettings } from './conntrack-settings.ts';
 
 export interface NodeSetUp {
@@ -12,6 +12,7 @@ export interface NodeSetUp {
   readonly kernel: Kernel;
   readonly commands: CommandRunner;
   readonly sysctl: Sysctl;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -23,10 +24,10 @@ export interface NodeSetUp {
 export async function setUpWithPrivilege(setUp: NodeSetUp): Promise<void> {
   const { config, kernel, commands, sysctl, log, signal } = setUp;
   await applyConntrackSettings({ config, sysctl, log, strict: true });
-  for (const problem of await setUpBridges(sysctl, commands, familiesOf(kernel))) log.info(problem);
+  for (const problem of await setUpBridges(sysctl, commands, presentFamilies(kernel))) log.info(problem);
   await closeUnknownPods(setUp);
   const ipv4 = kernel.families.find(({ family }) => family === 'IPv4');
-  if (ipv4 === undefined || !config.iptablesLocalhostNodeports) return;
+  if (ipv4 === undefined || ipv4.isAbsent || !config.iptablesLocalhostNodeports) return;
   // Only behind the guard: else neighbours could reach the node's loopback (CVE-2020-8558).
   await ipv4.writeAhead(writeLocalhostGuard, signal);
   await sysctl.ensure(sysctlNames.routeLocalnet, '1');
@@ -36,17 +37,14 @@ export async function setUpWithPrivilege(setUp: NodeSetUp): Promise<void> {
 export async function closeUnknownPods({
   config,
   kernel,
+  clock,
   log,
   signal,
-}: Pick<NodeSetUp, 'config' | 'kernel' | 'log' | 'signal'>): Promise<void> {
+}: Pick<NodeSetUp, 'config' | 'kernel' | 'clock' | 'log' | 'signal'>): Promise<void> {
   if (config.policyClosedStart !== 'boot') return;
   const state = await readBootState(config.stateDir);
   if (state === undefined) return;
-  const closed = await closeAtBoot(kernel.families, state, signal);
+  const closed = await closeAtBoot(kernel.families, state, { clock, signal });
   if (closed.length > 0)
     log.info(`${closed.join(' and ')} pod ranges are closed until the policies are known`);
-}
-
-function familiesOf({ tools }: Kernel): readonly ('IPv4' | 'IPv6')[] {
-  return tools.families.map((family) => family.family);
 }

@@ -55,14 +55,20 @@ describe('the state for the next boot', () => {
 });
 
 describe('closeAtBoot', () => {
+  let clock: FakeClock;
   let fake: FakeFamilies;
 
   beforeEach(() => {
-    fake = fakeFamilies(new FakeClock());
+    clock = new FakeClock();
+    fake = fakeFamilies(clock);
   });
 
   function close(changes: Partial<BootState> = {}): Promise<readonly string[]> {
-    return closeAtBoot(fake.families, { ...state, ...changes }, new AbortController().signal);
+    return closeAtBoot(
+      fake.families,
+      { ...state, ...changes },
+      { clock, signal: new AbortController().signal },
+    );
   }
 
   /** What was written with one family's restore program. */
@@ -104,7 +110,19 @@ describe('closeAtBoot', () => {
 
   it('closes one family where the other fails, and tells of the failure', async () => {
     fake.answer('IPv4', 'restore', { exitCode: 2, stderr: 'iptables-restore: line 2 failed' });
-    await expect(close()).rejects.toThrow('line 2 failed');
+    const closing = close().catch(String);
+    await clock.advance(60_000);
+    expect(await closing).toContain('line 2 failed');
+    expect(written('ip6tables-nft-restore')).toMatch(/-j DROP/);
+  });
+
+  it('tries again for some seconds what fails', async () => {
+    fake.answer('IPv6', 'save', { exitCode: 1, stderr: 'Cannot allocate memory' });
+    const closing = close();
+    await clock.advance(2000);
+    fake.answer('IPv6', 'save', undefined);
+    await clock.advance(2000);
+    expect(await closing).toEqual(['IPv4', 'IPv6']);
     expect(written('ip6tables-nft-restore')).toMatch(/-j DROP/);
   });
 });

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { writeBootGuard } from '../../pkg/policy/iptables/index.ts';
+import { Backoff, type Clock, isWeirError } from '../../pkg/runtime/index.ts';
 import type { FamilySync } from '../sync/family-sync.ts';
 
 const schema = v.object({ policiesExist: v.boolean(), ranges: v.array(v.string()) });
@@ -33,22 +34,35 @@ export async function keepBootState(stateDir: string, state: BootState): Promise
   await rename(`${file}.new`, file);
 }
 
+/** A machine that starts may be short of memory for a moment. */
+const retryMs = 10_000;
+
 /**
  * Closes this node's pod range before anything else is known, where policies existed when the node was last up and no policy rule
- * of Weir has survived. The first sync puts the whole rules in its place. Returns the families that it closed. Throws what
- * the writer throws.
+ * of Weir has survived. The first sync puts the whole rules in its place. Returns the families that it closed. What fails is tried
+ * again for some seconds; then it throws what the writer threw.
  */
 export async function closeAtBoot(
   families: readonly FamilySync[],
   { policiesExist, ranges }: BootState,
-  signal: AbortSignal,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
 ): Promise<readonly Family[]> {
   if (!policiesExist) return [];
+  const deadline = clock.now() + retryMs;
   const writes = families.map(async (family): Promise<readonly Family[]> => {
     const own = ranges.filter((range) => familyOf(range) === family.family);
-    if (own.length === 0) return [];
-    const hasClosed = await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal);
-    return hasClosed ? [family.family] : [];
+    if (own.length === 0 || family.isAbsent) return [];
+    const backoff = new Backoff({ initialMs: 200, maxMs: 2000 });
+    for (;;) {
+      try {
+        const hasClosed = await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal);
+        return hasClosed ? [family.family] : [];
+      } catch (error) {
+        const delay = backoff.next();
+        if (!isWeirError(error) || !error.retryable || clock.now() + delay > deadline) throw error;
+        await clock.sleep(delay, signal);
+      }
+    }
   });
   // One family's failure never leaves the other open.
   await Promise.allSettled(writes);

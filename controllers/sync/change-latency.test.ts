@@ -139,3 +139,14 @@ test('a pod is closed from its first address until the rules know it', async () 
   latency.changed(pod('shop/new', ['10.0.0.3'], { nodeName: 'node-1' }));
   expect(closed()).toEqual(['IPv4 closed 0']);
 });
+
+test('what cannot be written because the kernel lacks the family is not counted, nor is it later', async () => {
+  latency.start();
+  latency.changed(service());
+  latency.folded();
+  latency.dropped('IPv6', 'services');
+  expect(apply()).toEqual(['IPv4 service 0']);
+  latency.changed(service());
+  await clock.advance(1000);
+  expect(sync()).toEqual(['IPv4 service 1', 'IPv6 service 1']);
+});

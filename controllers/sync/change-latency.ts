@@ -116,6 +116,14 @@ export class ChangeLatency {
     }
   }
 
+  /** The kernel has nothing that this part could be written into: nobody waits for it. */
+  dropped(family: Family, part: Part): void {
+    const folded = this.#folded.get(family);
+    if (folded === undefined) return;
+    const { services, triggers, policies, closedPods } = folded;
+    for (const times of part === 'services' ? [services, triggers] : [policies, closedPods]) times.clear();
+  }
+
   #note(kind: ObjectKind, name: NamespacedName, only: Family | undefined): void {
     const what = effectOf(kind);
     if (this.#startedAt === undefined || what === undefined) return;

@@ -65,6 +65,41 @@ describe('FamilySync', () => {
     expect([policies.isUnknown, services.isUnknown]).toEqual([false, true]);
   });
 
+  test('writes what it can where the kernel has no table nat, which counts as right, and the rest when it comes', async () => {
+    isolate();
+    services.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
+    const noNat = { exitCode: 1, stderr: 'Cannot initialize: Table does not exist (do you need to insmod?)' };
+    fake.answerFor('IPv4', ['-t', 'nat'], noNat);
+    await refresh();
+    expect(inShort(await write())).toEqual(['policies: WEIR-FORWARD', 'services: KUBE-FORWARD']);
+    expect(inputOf(fake.commands.ran.at(-1))).not.toContain('*nat');
+    expect([family.isAbsent, family.unenforceable]).toEqual([false, undefined]);
+    expect(inShort(await write())).toEqual(['policies: nothing', 'services: nothing']);
+    fake.answer('IPv4', 'save', undefined);
+    services.invalidate();
+    await refresh();
+    expect(inShort(await write())[1]).toContain('KUBE-SERVICES');
+  });
+
+  test('says where policies cannot be enforced, and has nothing to write and to check where there is no table at all', async () => {
+    isolate();
+    const noTable = { exitCode: 4, stderr: 'Could not fetch rule set generation id: Invalid argument' };
+    fake.answer('IPv4', 'save', noTable);
+    await refresh();
+    expect(family.isAbsent).toBe(true);
+    expect(family.unenforceable).toContain('Invalid argument');
+    expect(inShort(await write())).toEqual(['policies: nothing', 'services: nothing']);
+    fake.ran();
+    const found = await family.quickCheck(family.parts, Promise.resolve(new Map()), signal);
+    expect([...found.values()]).toEqual(['unknown', 'unknown']);
+    expect(fake.ran()).toEqual([]);
+    fake.answer('IPv4', 'save', undefined);
+    for (const part of family.parts) part.invalidate();
+    await refresh();
+    expect([family.isAbsent, family.unenforceable]).toEqual([false, undefined]);
+    expect(inShort(await write())).toEqual(['policies: WEIR-FORWARD', 'services: KUBE-SERVICES']);
+  });
+
   test('writes the difference of all parts in one restore, and nothing when there is none', async () => {
     isolate();
     await refresh();

@@ -10,6 +10,7 @@ import {
   RuleState,
   type SetName,
   type SetSizes,
+  type TableName,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
@@ -66,6 +67,8 @@ export class FamilySync {
   readonly #options: FamilySyncOptions;
   /** Beginnings and ends of writes: what was read elsewhere meanwhile says nothing. */
   #writeSteps = 0;
+  /** As the kernel was last read. */
+  #isOff = false;
   /** Parts of a write that failed: the next time each is written by itself, so that the guilty one fails alone. */
   readonly #suspects = new Set<PartSync>();
 
@@ -73,6 +76,17 @@ export class FamilySync {
     this.#options = options;
     this.family = options.family;
     this.parts = options.parts;
+  }
+
+  /** The kernel or the programs have nothing of this family now. */
+  get isAbsent(): boolean {
+    return this.parts.every((part) => part.isAbsent);
+  }
+
+  /** Why policies are not enforced although packets of the family may pass; `undefined` where nothing stands against them. */
+  get unenforceable(): string | undefined {
+    const policies = this.part('policies');
+    return this.#isOff || policies?.isAbsent !== true ? undefined : policies.state.unavailable.get('filter');
   }
 
   part(name: Part): PartSync | undefined {
@@ -85,7 +99,10 @@ export class FamilySync {
     const start = this.#options.now();
     const readFor = async (some: readonly PartSync[]): Promise<readonly PartRead[]> => {
       const tables = [...new Set(some.flatMap(({ state }) => state.tables))];
-      const snapshot = await this.#options.writer.read(tables, { signal });
+      const { writer } = this.#options;
+      const snapshot = await writer.read(tables, { signal, known: this.#known, available: true });
+      await writer.moveToFront(snapshot, { signal });
+      this.#isOff = snapshot.isOff === true;
       return some.map((part) => this.#takeIn(part, snapshot, start));
     };
     const readAlone = (part: PartSync): Promise<readonly PartRead[]> =>
@@ -100,6 +117,10 @@ export class FamilySync {
       return (await Promise.all(unknown.map(readAlone))).flat();
     }
   }
+
+  /** Chains that were there when Weir last looked or wrote, for tables that cannot be read whole. */
+  readonly #known = (table: TableName): Iterable<string> =>
+    this.parts.flatMap(({ state }) => [...state.appliedChains(table)]);
 
   #takeIn(part: PartSync, snapshot: KernelSnapshot, start: number): PartRead {
     const otherProxyIsBack = part.takeIn(snapshot);
@@ -176,9 +197,10 @@ export class FamilySync {
     signal: AbortSignal,
   ): Promise<ReadonlyMap<PartSync, QuickCheck>> {
     const { writer, builtins } = this.#options;
+    if (this.isAbsent) return new Map(parts.map((part) => [part, 'unknown']));
     const steps = this.#writeSteps;
     const [filter, prerouting, sizes] = await Promise.all([
-      writer.readFilter({ signal }),
+      writer.readFilter({ signal, known: this.#known }),
       parts.some(({ state }) => state.tables.includes('nat'))
         ? writer.readChain('nat', 'PREROUTING', { signal })
         : undefined,

@@ -35,7 +35,7 @@ beforeEach(() => {
   options = {
     clock,
     commands,
-    tools: [tools('IPv4', 'save4'), tools('IPv6', 'save6')],
+    tools: () => [tools('IPv4', 'save4'), tools('IPv6', 'save6')],
     isWorthwhile: () => isWorthwhile,
     onRead: (saved) => readings.push([...saved]),
     onError: (error) => errors.push(error),
@@ -79,7 +79,7 @@ test('a scrape does not wait for a machine that is stuck, and two ask once', asy
   let asked = 0;
   const stuck = new FilterCounters({
     ...options,
-    tools: [tools('IPv4', 'save4')],
+    tools: () => [tools('IPv4', 'save4')],
     commands: {
       run: () => {
         asked += 1;

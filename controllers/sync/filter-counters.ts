@@ -1,12 +1,13 @@
 import { type FamilyTools, readFilterCounters } from '../../pkg/apply/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, type CommandRunner, slept } from '../../pkg/runtime/index.ts';
+import { ruleLandmarks } from './part-ownership.ts';
 
 export interface FilterCountersOptions {
   readonly clock: Clock;
   readonly commands: CommandRunner;
-  /** One for each family. */
-  readonly tools: readonly FamilyTools[];
+  /** One for each family that the node has now. */
+  readonly tools: () => readonly FamilyTools[];
   /** Whether the counters are worth reading though nobody asks. */
   readonly isWorthwhile: () => boolean;
   /** What `iptables-save -c` says of the filter table of each family; a family that could not be read is missing. */
@@ -74,7 +75,7 @@ export class FilterCounters {
     const { clock, tools, onRead } = this.#options;
     const saved = new Map<Family, string>();
     await Promise.all(
-      tools.map(async (family) => {
+      tools().map(async (family) => {
         const text = await this.#readFamily(family);
         if (text !== undefined) saved.set(family.family, text);
       }),
@@ -86,7 +87,10 @@ export class FilterCounters {
   async #readFamily(tools: FamilyTools): Promise<string | undefined> {
     const { commands, onError } = this.#options;
     try {
-      return await readFilterCounters(commands, tools, this.#stop.signal);
+      return await readFilterCounters(commands, tools, {
+        landmarks: ruleLandmarks,
+        signal: this.#stop.signal,
+      });
     } catch (error) {
       if (!this.#stop.signal.aborted) onError(error);
       return undefined;

@@ -1,7 +1,8 @@
+import type { Landmarks } from '../../pkg/apply/index.ts';
 import type { Ownership } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { isPolicyChain, policyOwnership } from '../../pkg/policy/iptables/index.ts';
-import { serviceOwnership } from '../../pkg/service/iptables/index.ts';
+import { forwardJump, isPolicyChain, policyOwnership } from '../../pkg/policy/iptables/index.ts';
+import { serviceJumps, serviceOwnership, staticChainNames } from '../../pkg/service/iptables/index.ts';
 
 /**
  * What Weir writes, in parts that stand and fail alone. In the order in which they are written: policies hold before Services
@@ -28,3 +29,12 @@ export function partOwnership(part: Part, family: Family): Ownership {
       };
   }
 }
+
+/**
+ * Where to look for Weir's rules, and kube-proxy's, in a table that iptables cannot print whole: the same for both families. In the order
+ * in which the jumps stand.
+ */
+export const ruleLandmarks: Landmarks = {
+  jumps: [forwardJump, ...serviceJumps(true)],
+  chains: staticChainNames,
+};

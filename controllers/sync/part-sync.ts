@@ -42,6 +42,11 @@ export class PartSync {
     return this.#isUnknown;
   }
 
+  /** The kernel has none of the part's tables: there is nothing to write, and nothing is enforced. */
+  get isAbsent(): boolean {
+    return this.state.tables.every((table) => this.state.unavailable.has(table));
+  }
+
   /** Forgets what is believed of the kernel: the next refresh reads it. */
   invalidate(): void {
     this.#isUnknown = true;
@@ -81,7 +86,7 @@ export class PartSync {
 
   /** What others have changed since the part was written or read, as far as such a look can tell. */
   check({ filter, prerouting, sizes }: QuickLook): QuickCheck {
-    if (this.#isUnknown) return 'unknown';
+    if (this.#isUnknown || this.isAbsent) return 'unknown';
     const inFilter = this.state.driftInTable('filter', filter);
     if (inFilter === 'changed') return 'changed';
     if (prerouting !== undefined && this.state.driftInChain('nat', 'PREROUTING', prerouting) !== 'nothing')

@@ -39,6 +39,8 @@ export interface PartSynced {
   readonly wasRead: boolean;
   /** Nothing had changed but the kernel itself. */
   readonly isRepair: boolean;
+  /** The kernel has none of its tables: nothing was written. */
+  readonly isAbsent: boolean;
 }
 
 /** Parts of one family that could not be read, or written. Those that failed in one write fail together. */
@@ -160,6 +162,7 @@ export class SyncLoop {
             durationMs: totalMs,
             wasRead: wasRead(part),
             isRepair,
+            isAbsent: part.isAbsent,
           });
         }
         return results;

@@ -14,8 +14,8 @@ export interface SyncReportOptions {
   readonly families: readonly Family[];
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'sync' | 'node'>;
-  readonly health: Pick<ProxyHealth, 'queued' | 'updated' | 'failed'>;
-  readonly latency: Pick<ChangeLatency, 'folded' | 'applied'>;
+  readonly health: Pick<ProxyHealth, 'queued' | 'updated' | 'failed' | 'absent'>;
+  readonly latency: Pick<ChangeLatency, 'folded' | 'applied' | 'dropped'>;
   readonly events: EventSink;
 }
 
@@ -50,8 +50,14 @@ export class SyncReport {
     latency.folded();
   }
 
-  synced({ family, part, plan, durationMs, wasRead, isRepair }: PartSynced): void {
+  synced({ family, part, plan, durationMs, wasRead, isRepair, isAbsent }: PartSynced): void {
     const { metrics, health, latency } = this.#options;
+    if (isAbsent) {
+      health.absent(family, part);
+      latency.dropped(family, part);
+      return;
+    }
+    latency.applied(family, part);
     metrics.sync.verified(family, part);
     // kube-proxy's metrics are about Services.
     if (part === 'services') {
@@ -63,7 +69,6 @@ export class SyncReport {
       });
     }
     health.updated(family, part);
-    latency.applied(family, part);
     if (isRepair && plan !== undefined) this.#repaired(plan);
   }
 

@@ -5,7 +5,10 @@ import {
   failureText,
   inputAround,
   isContention,
+  isMissing,
+  isNoTable,
   isRefusal,
+  isUnprintable,
   isUnprivileged,
   objections,
 } from './command-failure.ts';
@@ -47,6 +50,45 @@ test('tells a lack of privilege', () => {
   );
   expect(isUnprivileged(failed(lockHeld))).toBe(false);
   expect(isUnprivileged(failed(refused))).toBe(false);
+});
+
+// As iptables 1.8.9 to 1.8.11 say it.
+const noTable = [
+  "ip6tables v1.8.11 (legacy): can't initialize ip6tables table `nat': Table does not exist (do you need to insmod?)\nPerhaps ip6tables or your kernel needs to be upgraded.\n",
+  'ip6tables-save v1.8.9 (legacy): Cannot initialize: Table does not exist (do you need to insmod?)\n',
+  "ip6tables-restore v1.8.9 (legacy): ip6tables-restore: unable to initialize table 'nat'\nError occurred at line: 1\n",
+  'ip6tables-nft-restore v1.8.9 (nf_tables): \nline 4: CHAIN_ADD failed (No such file or directory): chain PREROUTING\n',
+  'ip6tables-nft-restore v1.8.9 (nf_tables): \nline 4: TABLE_ADD failed (Operation not supported): table nat\n',
+  'iptables v1.8.10 (nf_tables): Could not fetch rule set generation id: Invalid argument\n',
+];
+const unprintable = [
+  "iptables v1.8.9 (nf_tables): table `filter' is incompatible, use 'nft' tool.\n",
+  "iptables v1.8.9 (nf_tables): chain `FORWARD' in table `filter' is incompatible, use 'nft' tool.\n",
+  'Error: meta sreg is not an immediate\niptables v1.8.11 (nf_tables): Parsing nftables rule failed\nPerhaps iptables or your kernel needs to be upgraded.\n',
+];
+const missing = [
+  'iptables-nft-restore: line 3 failed: No chain/target/match by that name.\n',
+  "iptables-nft-restore v1.8.9 (nf_tables): Chain 'NOPE' does not exist\nError occurred at line: 3\n",
+];
+
+test('tells a table that the kernel lacks, rules that cannot be printed, and chains that are not there', () => {
+  const others = [lockHeld, noRoot, refused, parse, 'iptables: Cannot allocate memory\n'];
+  // A base chain whose place a chain of somebody else's has taken.
+  const taken = 'line 6: CHAIN_ADD failed (Operation not supported): chain PREROUTING\n';
+  const held = 'line 6: CHAIN_DEL failed (Device or resource busy): chain KUBE-X\n';
+  for (const [is, texts] of [
+    [isNoTable, noTable],
+    [isUnprintable, unprintable],
+    [isMissing, missing],
+  ] as const) {
+    const all = [...noTable, ...unprintable, ...missing, ...others, taken, held];
+    expect(all.filter((text) => is(failed(text)))).toEqual(texts);
+  }
+  // iptables-save shows nothing else and exits with 0.
+  const saved = "# Table `nat' is incompatible, use 'nft' tool.\n";
+  expect(isUnprintable({ ...failed('', 0), stdout: saved })).toBe(true);
+  const baseChains = "# Table `nat' contains incompatible base-chains, use 'nft' tool to list them.\n*nat\n";
+  expect(isUnprintable({ ...failed('', 0), stdout: baseChains })).toBe(false);
 });
 
 test.each([

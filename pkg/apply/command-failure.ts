@@ -9,6 +9,27 @@ const contention = /xtables lock|Resource temporarily unavailable/;
 /** The last one is iptables' own way of saying it of sets. */
 const unprivileged = /must be root|Operation not permitted|Permission denied|Can't open socket to ipset/;
 
+/** iptables-nft, of a table or a chain with rules that others wrote with nft: those it does not know, and those it cannot make out. */
+const unprintable = /is incompatible, use 'nft' tool|Parsing nftables rule failed/;
+const emptyForThat = /^# Table `\w+' is incompatible/m;
+/** In order: of a chain that is listed (1.8.9 calls that one incompatible), of the target of a rule. */
+const missing = /No chain\/target\/match by that name|Chain '.*' does not exist|Couldn't load target/;
+
+/**
+ * In order: legacy, of a table whose module is missing, when it is listed and when it is written; iptables-nft, of a family, a hook or
+ * nf_tables that the kernel lacks.
+ */
+const noTable = new RegExp(
+  [
+    'Table does not exist \\(do you need to insmod\\?\\)',
+    "can't initialize ip6?tables table",
+    'unable to initialize table',
+    'TABLE_ADD failed \\((?:No such file or directory|Operation not supported)\\)',
+    'CHAIN_ADD failed \\(No such file or directory\\)',
+    'Could not fetch rule set generation id: (?:Invalid argument|Operation not supported)',
+  ].join('|'),
+);
+
 export function succeeded(result: CommandResult): boolean {
   return result.exitCode === 0 && !result.timedOut;
 }
@@ -60,6 +81,22 @@ export function objections(stderr: string): readonly Objection[] {
 
 /** `ipset v7.17: `, `iptables-restore v1.8.9 (legacy): `. */
 const programName = /^[\w-]+ v[\d.]+(?: \(\w+\))?:\s*/;
+
+/** Whether iptables-nft cannot print what it was asked for, since another program wrote rules there with nft. */
+export function isUnprintable(result: CommandResult): boolean {
+  // iptables-save says so in a comment, exits with 0 and shows nothing else: that must not pass for an empty table.
+  return unprintable.test(result.stderr) || emptyForThat.test(result.stdout.slice(0, 1000));
+}
+
+/** Whether a chain that was asked for, or that a rule jumps to, is not there. */
+export function isMissing(result: CommandResult): boolean {
+  return missing.test(result.stderr);
+}
+
+/** Whether the kernel lacks the table that was asked for, or all of them. It may come: with a module that somebody loads. */
+export function isNoTable(result: CommandResult): boolean {
+  return !succeeded(result) && noTable.test(result.stderr);
+}
 
 /** How a command failed, in one line: `could not be started: ENOENT`, `exit code 2: Chain 'X' does not exist`. */
 export function failureText(result: CommandResult): string {

@@ -1,10 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
 import type { FakeCommandRunner, FakeProgram } from '../../test/support/fake-command-runner.ts';
 import { fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
+import type { Clock } from '../runtime/index.ts';
 import type { DetectedTools } from './detect-backend.ts';
-import { detectBackend } from './detect-backend.ts';
+import { absentText, detectBackend } from './detect-backend.ts';
 
 let procRoot = '';
 
@@ -23,6 +25,16 @@ const says =
   () => ({ stdout });
 const quiet = says('');
 const ipset = quiet;
+const noNfTables =
+  'ip6tables v1.8.10 (nf_tables): Could not fetch rule set generation id: Invalid argument\n';
+const outOfMemory: FakeProgram = () => ({ exitCode: 1, stderr: 'iptables: Cannot allocate memory\n' });
+const ipv6Tools = {
+  family: 'IPv6',
+  backend: 'nft',
+  save: 'ip6tables-nft-save',
+  restore: 'ip6tables-nft-restore',
+  list: 'ip6tables-nft',
+};
 
 /** Both backends installed, both empty. */
 const both = {
@@ -33,11 +45,15 @@ const both = {
   'ip6tables-legacy-save': quiet,
 };
 
+/** Nobody waits on it. */
+const hastyClock: Clock = { now: () => (time += 100), sleep: () => Promise.resolve() };
+let time = 0;
+
 function detect(
   programs: Readonly<Record<string, FakeProgram>>,
   choice: 'auto' | 'legacy' | 'nft' = 'auto',
 ): Promise<DetectedTools> {
-  return detectBackend({ commands: fakeCommandRunner(programs), choice, procRoot });
+  return detectBackend({ commands: fakeCommandRunner(programs), choice, procRoot, clock: hastyClock });
 }
 
 describe('the backend', () => {
@@ -155,21 +171,91 @@ describe('families', () => {
       procRoot: '/nonexistent',
     });
     expect(without.families.map((tools) => tools.family)).toEqual(['IPv4']);
-    expect(without.warnings).toEqual([expect.stringContaining('if_inet6')]);
+    expect(without.absent).toEqual([
+      { tools: ipv6Tools, why: expect.stringContaining('if_inet6') as string, isOff: true },
+    ]);
+    expect(without.warnings).toEqual([]);
     await mkdir(`${procRoot}/sys/net/ipv6/conf/all`, { recursive: true });
     await writeFile(`${procRoot}/sys/net/ipv6/conf/all/disable_ipv6`, '1\n');
     const off = await detect(both);
     await rm(`${procRoot}/sys`, { recursive: true });
     expect(off.families.map((tools) => tools.family)).toEqual(['IPv4']);
-    expect(off.warnings).toEqual([expect.stringContaining('disable_ipv6')]);
+    expect(off.absent.map(({ why }) => why)).toEqual([expect.stringContaining('disable_ipv6')]);
   });
 
-  test('leave out the one whose program fails, and say why', async () => {
-    const broken: FakeProgram = () => ({ exitCode: 3, stderr: "can't initialize ip6tables table `filter'" });
-    const { families, warnings } = await detect({ ...both, 'ip6tables-nft-save': broken });
+  test.each<[string, FakeProgram]>([
+    ['whose table the kernel lacks', () => ({ exitCode: 4, stderr: noNfTables })],
+    ['whose programs are missing', () => undefined],
+  ])('leave out the one %s, and say why', async (_, program) => {
+    const { families, absent } = await detect({ ...both, 'ip6tables-nft-save': program });
     expect(families.map((tools) => tools.family)).toEqual(['IPv4']);
-    expect(warnings).toEqual([expect.stringContaining("can't initialize ip6tables")]);
+    expect(absent.map(absentText)).toEqual([
+      expect.stringMatching(/^no IPv6 rules are written: ip6tables-nft-save: .*(Invalid argument|ENOENT)/),
+    ]);
   });
+
+  test('hold one that iptables cannot print, or that fails now: neither says that the kernel has none', async () => {
+    for (const program of [says("# Table `filter' is incompatible, use 'nft' tool.\n"), outOfMemory]) {
+      const detected = await detect({ ...both, 'ip6tables-nft-save': program });
+      expect(detected.families.map((tools) => tools.family)).toEqual(['IPv4', 'IPv6']);
+      expect(detected.absent).toEqual([]);
+    }
+  });
+});
+
+describe('what fails for no reason that lasts', () => {
+  test('is tried again before the backend is chosen', async () => {
+    let failures = 5;
+    const kubelets: FakeProgram = (command, call) =>
+      (failures -= 1) >= 0 ? outOfMemory(command, call) : { stdout: canary };
+    const clock = new FakeClock();
+    const detecting = detectBackend({
+      commands: fakeCommandRunner({
+        ...both,
+        'iptables-nft-save': kubelets,
+        'iptables-legacy-save': says(services),
+      }),
+      choice: 'auto',
+      procRoot,
+      clock,
+    });
+    await clock.advance(3000);
+    expect(await detecting).toMatchObject({
+      backend: 'nft',
+      because: expect.stringContaining('KUBELET') as string,
+    });
+  });
+
+  test('is said where it does not end, and does not keep the node without rules', async () => {
+    const { backend, warnings } = await detect({ ...both, 'iptables-nft-save': outOfMemory });
+    expect(backend).toBe('nft');
+    expect(warnings).toEqual([
+      expect.stringMatching(/^what the nft backend of iptables holds could not be read \(.*memory/),
+    ]);
+  });
+
+  test('does not hold up a backend that is not wanted', async () => {
+    const clock = new FakeClock();
+    const commands = fakeCommandRunner({ ...both, 'iptables-nft-save': outOfMemory });
+    expect(await detectBackend({ commands, choice: 'legacy', procRoot, clock })).toMatchObject({
+      backend: 'legacy',
+      warnings: [],
+    });
+  });
+});
+
+test('a table that iptables cannot print is asked for the chains that tell', async () => {
+  const unprintable = says("# Table `filter' is incompatible, use 'nft' tool.\n");
+  const detected = await detect({
+    ...both,
+    'iptables-nft-save': unprintable,
+    'ip6tables-nft-save': unprintable,
+    'iptables-nft': ({ args }) =>
+      args.includes('WEIR-FORWARD') ? { stdout: '-N WEIR-FORWARD\n' } : { exitCode: 1 },
+    'ip6tables-nft': () => ({ exitCode: 1 }),
+    'iptables-legacy-save': says(services),
+  });
+  expect(detected).toMatchObject({ backend: 'nft', because: 'it holds WEIR-FORWARD' });
 });
 
 describe('fails clearly', () => {
@@ -197,8 +283,8 @@ describe('fails clearly', () => {
     });
   });
 
-  test('when no family works', async () => {
-    const broken: FakeProgram = () => ({ exitCode: 3, stderr: 'no kernel support' });
+  test('when the kernel has no family', async () => {
+    const broken: FakeProgram = () => ({ exitCode: 4, stderr: noNfTables });
     const detecting = detect({ ...both, 'iptables-nft-save': broken, 'ip6tables-nft-save': broken });
     await expect(detecting).rejects.toMatchObject({ code: 'WEIR_NO_IPTABLES' });
   });

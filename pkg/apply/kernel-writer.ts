@@ -1,11 +1,21 @@
 import PQueue from 'p-queue';
-import type { KernelSnapshot, Plan, SetName, TableName, TableSnapshot } from '../kernel/index.ts';
+import {
+  jumpsOfUnknownPlace,
+  type KernelSnapshot,
+  type Plan,
+  type SetName,
+  type TableName,
+  type TableSnapshot,
+} from '../kernel/index.ts';
 import { type CommandRunner, WeirError } from '../runtime/index.ts';
 import { findRefused, type RefusedElement, type SetTypes } from './find-refused.ts';
+import { type Landmarks, noLandmarks } from './landmarks.ts';
 import type { RestoreContext } from './patient-run.ts';
-import { readChain, readFilter, readKernel } from './read-kernel.ts';
+import { readAvailable } from './read-available.ts';
+import { type ReadOptions, readChain, readFilter, readKernel } from './read-kernel.ts';
 import type { RestorePiece } from './restore-piece.ts';
-import { restorePieces } from './restore-pieces.ts';
+import { restorePieces, rulesPiece } from './restore-pieces.ts';
+import { emptyTransaction } from './restore-section.ts';
 import type { RestoreReport } from './run-restore.ts';
 import { runRestore } from './run-restore.ts';
 
@@ -28,9 +38,22 @@ export interface QueueOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ReadQueueOptions extends QueueOptions {
+  /** Chains of a table that were there a moment ago. */
+  readonly known?: ReadOptions['known'];
+  /** Find out which tables can be written at all. */
+  readonly available?: boolean;
+}
+
 export interface KernelWriterOptions extends RestoreContext {
   /** Runs the programs that look at a small part of the kernel, which are started all the time; `commands` unless told. */
   readonly lookCommands?: CommandRunner;
+  /** Where to look for Weir's rules in a table that cannot be printed whole. */
+  readonly landmarks?: Landmarks;
+  /** Why the node has no such family now; `undefined` while it has. */
+  readonly whyOff?: () => Promise<string | undefined>;
+  /** Told everything that `read` has read. */
+  readonly onRead?: (snapshot: KernelSnapshot) => void;
 }
 
 /**
@@ -40,10 +63,16 @@ export interface KernelWriterOptions extends RestoreContext {
 export class KernelWriter {
   readonly #context: RestoreContext;
   readonly #lookCommands: CommandRunner;
+  readonly #landmarks: Landmarks;
+  readonly #whyOff: KernelWriterOptions['whyOff'];
+  readonly #onRead: (snapshot: KernelSnapshot) => void;
   readonly #queue = new PQueue({ concurrency: 1 });
 
-  constructor({ lookCommands, ...context }: KernelWriterOptions) {
+  constructor({ lookCommands, landmarks = noLandmarks, whyOff, onRead, ...context }: KernelWriterOptions) {
     this.#context = context;
+    this.#whyOff = whyOff;
+    this.#onRead = onRead ?? (() => undefined);
+    this.#landmarks = landmarks;
     this.#lookCommands = lookCommands ?? context.commands;
   }
 
@@ -72,27 +101,55 @@ export class KernelWriter {
     return this.#inTurn(options, () => findRefused(plan, error, typeOf, this.#context, options.signal));
   }
 
-  /** Reads these tables and all sets; throws a WeirError (WEIR_SAVE_FAILED, WEIR_NOT_PRIVILEGED …) or the signal's reason. */
-  read(tables: readonly TableName[], options: QueueOptions = {}): Promise<KernelSnapshot> {
+  /**
+   * Reads these tables and all sets; throws a WeirError (WEIR_SAVE_FAILED, WEIR_NOT_PRIVILEGED …) or the signal's reason. With `available`,
+   * tables that kernel or programs lack are named, see readAvailable.
+   */
+  read(tables: readonly TableName[], options: ReadQueueOptions = {}): Promise<KernelSnapshot> {
     const { commands, tools } = this.#context;
-    return this.#inTurn(options, () => readKernel(commands, tools, tables, options.signal));
+    return this.#inTurn(options, async () => {
+      const reading = this.#reading(options);
+      const snapshot =
+        options.available === true
+          ? await readAvailable(commands, tools, tables, { ...reading, whyOff: this.#whyOff })
+          : await readKernel(commands, tools, tables, reading);
+      this.#onRead(snapshot);
+      return snapshot;
+    });
   }
 
   /** Reads the filter table, without sets; `undefined` where the kernel has none. Throws as `read`. */
-  readFilter(options: QueueOptions = {}): Promise<TableSnapshot | undefined> {
+  readFilter(options: ReadQueueOptions = {}): Promise<TableSnapshot | undefined> {
     const { tools } = this.#context;
-    return this.#inTurn(options, () => readFilter(this.#lookCommands, tools, options.signal));
+    return this.#inTurn(options, () => readFilter(this.#lookCommands, tools, this.#reading(options)));
   }
 
-  /** Rule bodies of one chain. Throws as `read`. */
+  /** Rule bodies of one chain; of one that cannot be printed, only Weir's jumps. Throws as `read`. */
   readChain(table: TableName, chain: string, options: QueueOptions = {}): Promise<readonly string[]> {
     const { tools } = this.#context;
-    return this.#inTurn(options, () => readChain(this.#lookCommands, tools, table, chain, options.signal));
+    return this.#inTurn(options, () =>
+      readChain(this.#lookCommands, tools, table, chain, this.#reading(options)),
+    );
+  }
+
+  /**
+   * Moves Weir's jumps that must be first to the top of built-in chains that cannot be printed, where nobody can tell their place. Throws
+   * as `apply`.
+   */
+  async moveToFront({ tables }: KernelSnapshot, options: QueueOptions = {}): Promise<void> {
+    const jumps = jumpsOfUnknownPlace(tables, this.#landmarks.jumps);
+    if (jumps.length === 0) return;
+    const piece = rulesPiece('jumps to the front', { ...emptyTransaction, jumps });
+    await this.#inTurn(options, () => runRestore(piece, this.#context, options.signal));
   }
 
   /** Resolves when nothing waits or runs. */
   idle(): Promise<void> {
     return this.#queue.onIdle();
+  }
+
+  #reading({ signal, known }: ReadQueueOptions): ReadOptions {
+    return { signal, known, landmarks: this.#landmarks };
   }
 
   #inTurn<T>(options: QueueOptions, task: () => Promise<T>): Promise<T> {

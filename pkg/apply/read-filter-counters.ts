@@ -1,4 +1,5 @@
 import type { CommandRunner } from '../runtime/index.ts';
+import type { ReadOptions } from './read-kernel.ts';
 import { saveFilter } from './save-table.ts';
 import type { FamilyTools } from './tools.ts';
 
@@ -9,10 +10,11 @@ const timeoutMs = 15_000;
  * The filter table of a family as `iptables-save -c` prints it, with the counters of its rules. Only reads, and beside any writer.
  * Throws WEIR_SAVE_FAILED and other WeirErrors, or the signal's reason.
  */
-export function readFilterCounters(
+export async function readFilterCounters(
   commands: CommandRunner,
   tools: FamilyTools,
-  signal?: AbortSignal,
+  { landmarks, signal }: ReadOptions = {},
 ): Promise<string> {
-  return saveFilter(commands, tools, { withCounters: true, timeoutMs, signal });
+  const options = { withCounters: true, timeoutMs, signal, landmarks };
+  return (await saveFilter(commands, tools, options)).text;
 }

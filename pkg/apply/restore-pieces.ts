@@ -104,7 +104,8 @@ function deletePieces(chains: Plan['deleteChains'], limits: PieceLimits): readon
   ];
 }
 
-function rulesPiece(about: string, transaction: Transaction): RestorePiece {
+/** One transaction for each table. */
+export function rulesPiece(about: string, transaction: Transaction): RestorePiece {
   return { tool: 'iptables-restore', about, input: restoreInput(transaction) };
 }
 

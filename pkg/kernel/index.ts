@@ -2,7 +2,8 @@ export { BuiltinChains } from './builtin-chains.ts';
 export { checkJumps } from './check-jumps.ts';
 export type { ForeignReference } from './foreign-reference.ts';
 export type { Drift } from './jump-drift.ts';
-export type { Jump } from './jumps.ts';
+export { type Jump, targetOf } from './jumps.ts';
+export { jumpsOfUnknownPlace } from './jumps-of-unknown-place.ts';
 export {
   type ChainElement,
   describeElement,
@@ -30,6 +31,7 @@ export type { ConntrackState, Match, Rule, RuleProtocol, Target } from './rule.t
 export type { Ownership } from './rule-state.ts';
 export { RuleState } from './rule-state.ts';
 export type { SetCreation, SetReplacement, SetSpec, SetType } from './set.ts';
-export type { KernelSnapshot, SetSnapshot, TableSnapshot } from './snapshot.ts';
+export type { KernelSnapshot, SetSnapshot, TableGaps, TableSnapshot } from './snapshot.ts';
+export { unreadableRule } from './snapshot.ts';
 export { isTemporarySet, temporarySet } from './temporary-set.ts';
 export { isTrialChain, trialChain, trialSet, trialTarget } from './trial-names.ts';

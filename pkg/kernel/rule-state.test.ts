@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Jump } from './jumps.ts';
-import { chainName, setName } from './names.ts';
+import { chainName, setName, type TableName } from './names.ts';
 import { parseIpsetSave } from './parse-ipset-save.ts';
 import { parseIptablesSave } from './parse-iptables-save.ts';
 import { isEmptyPlan, type Plan } from './plan.ts';
@@ -517,4 +517,37 @@ test('counts the rules that should be there, by table', () => {
   expect(state.countDesiredRules('filter')).toBe(1);
   state.removeChain('nat', a);
   expect(state.countDesiredRules('nat')).toBe(0);
+});
+
+describe('tables that the kernel lacks', () => {
+  const wanting = (): RuleState => {
+    const state = stateOver();
+    state.setChain('filter', a, '-j DROP', 1);
+    state.setChain('nat', b, '-j RETURN', 1);
+    state.setJumps([{ ...jump, rule: '-j OWN-B', target: 'OWN-B' }]);
+    state.defineSet(set);
+    return state;
+  };
+  const lacking = (...tables: readonly TableName[]): KernelSnapshot => ({
+    ...kernel([]),
+    unavailable: new Map(tables.map((table) => [table, 'no module'])),
+  });
+
+  test('are left out of the plan until they come, and all the rest is in it', () => {
+    const state = wanting();
+    state.replaceApplied(lacking('nat'));
+    expect([...state.unavailable]).toEqual([['nat', 'no module']]);
+    expect(inShort(state.plan())).toEqual(['create OWN-SET', 'new filter OWN-A']);
+    state.applied(state.plan());
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.replaceApplied(kernel([]));
+    expect(inShort(state.plan())).toContain('new nat OWN-B');
+    expect(inShort(state.plan())).toContain('insert nat PREROUTING -j OWN-B');
+  });
+
+  test('leave nothing to plan where there is no other', () => {
+    const state = wanting();
+    state.replaceApplied(lacking('filter', 'nat'));
+    expect(isEmptyPlan(state.plan())).toBe(true);
+  });
 });

@@ -36,6 +36,8 @@ export class RuleState {
   readonly #tables: ReadonlyMap<TableName, TableState>;
   readonly #sets: SetState;
   readonly #builtins: BuiltinChains;
+  /** Tables that the kernel lacks: what should be in them is not planned. */
+  #unavailable: ReadonlyMap<TableName, string> = new Map();
 
   /** `builtins`: what the kernel's own chains hold, which all parts of a family share. */
   constructor(family: Family, ownership: Ownership, builtins: BuiltinChains = new BuiltinChains()) {
@@ -93,6 +95,11 @@ export class RuleState {
     return this.#tables.get(table)?.appliedRules(name);
   }
 
+  /** Own chains that the kernel holds now. */
+  appliedChains(table: TableName): Iterable<ChainName> {
+    return this.#tables.get(table)?.appliedNames() ?? [];
+  }
+
   /** Rules that should be in an own chain; `undefined` where it should not exist. */
   desiredChain(table: TableName, name: ChainName): string | undefined {
     return this.#tables.get(table)?.desiredRules(name);
@@ -107,6 +114,12 @@ export class RuleState {
   replaceApplied(snapshot: KernelSnapshot): void {
     for (const name of this.#tables.keys()) this.replaceAppliedTable(name, snapshot.tables.get(name));
     this.#sets.replaceApplied(snapshot.sets);
+    this.#unavailable = snapshot.unavailable ?? new Map();
+  }
+
+  /** Tables that the kernel was found to lack, with the reasons. */
+  get unavailable(): ReadonlyMap<TableName, string> {
+    return this.#unavailable;
   }
 
   /** The same for one table; `undefined`: the kernel has no such table. */
@@ -156,15 +169,19 @@ export class RuleState {
     return [...this.#tables.values()].flatMap((table) => table.foreignReferences(builtins));
   }
 
-  /** The difference to the kernel as it was last seen. `before`: changes of jumps that other parts make in the same write, ahead of this one. */
+  /**
+   * The difference to the kernel as it was last seen, without tables that it lacks; nothing where it lacks all. `before`: changes of
+   * jumps that other parts make in the same write, ahead of this one.
+   */
   plan(before: readonly JumpChange[] = []): Plan {
     const builtins = this.#builtins.after(before);
-    const tables = [...this.#tables.values()];
+    const available = [...this.#tables].filter(([name]) => !this.#unavailable.has(name));
+    const tables = available.map(([, table]) => table);
     const chains = tables.map((table) => table.chainChanges(builtins));
     const held = this.#foreignReferences(builtins).flatMap(({ kind, name }) =>
       kind === 'set' ? [name] : [],
     );
-    const sets = this.#sets.changes(new Set(held));
+    const sets = tables.length === 0 ? noSetChanges : this.#sets.changes(new Set(held));
     return {
       family: this.family,
       createSets: sets.createSets,
@@ -192,3 +209,5 @@ function worst(drifts: readonly Drift[]): Drift {
   if (drifts.includes('changed')) return 'changed';
   return drifts.includes('displaced') ? 'displaced' : 'nothing';
 }
+
+const noSetChanges = { createSets: [], addMembers: [], removeMembers: [], destroySets: [] } as const;

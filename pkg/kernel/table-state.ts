@@ -62,6 +62,10 @@ export class TableState {
     return this.#chains.applied(name);
   }
 
+  appliedNames(): Iterable<ChainName> {
+    return this.#chains.appliedKeys();
+  }
+
   desiredRules(name: ChainName): string | undefined {
     return this.#chains.desired(name)?.rules;
   }

@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type AgentNode, createAgentNode, healthPort } from '../support/agent-node.ts';
+import { type AgentNode, createAgentNode, healthPort, nodeName } from '../support/agent-node.ts';
 import { capabilities } from '../support/capabilities.ts';
 import { backends, canRunFaults, families, liveServices } from '../support/fault-world.ts';
+import { podManifest } from '../support/policy-manifests.ts';
 import { frontendsOf, servicePort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 import { withoutPrograms } from '../support/without-programs.ts';
@@ -67,12 +68,34 @@ for (const backend of backends) {
         expect(complaints(weir)).toEqual([]);
       });
 
-      test('without ip6tables says so, and routes IPv4', async () => {
+      test('without ip6tables says so, and routes IPv4; where no pod uses IPv6, that is all', async () => {
+        for (const name of ['a', 'b', 'c'] as const) {
+          const addresses = [agent.faults.pod(name).address('IPv4')];
+          agent.api.put(podManifest({ name, node: nodeName, addresses }));
+        }
         const weir = launchWithout('ip6tables*');
         await expectIPv4Only(weir);
         expect(complaints(weir)).toEqual([
           expect.stringMatching(/ WARN {2}no IPv6 rules are written: ip6tables-\w+-save: .*ENOENT/),
         ]);
+      });
+
+      test('without ip6tables is neither healthy nor ready where pods use IPv6: their policies are not enforced', async () => {
+        const weir = launchWithout('ip6tables*');
+        await weir.waitForLine(/ WARN {2}no IPv6 rules are written: .*ENOENT/, { timeoutMs: 60_000 });
+        await expect.poll(async () => (await answers())[0], patience).toBe('reply');
+        await expect
+          .poll(
+            () =>
+              Promise.all(['/healthz', '/readyz', '/livez'].map((path) => agent.status(healthPort, path))),
+            patience,
+          )
+          .toEqual([503, 503, 200]);
+        const { body } = await agent.ask(healthPort, '/healthz');
+        expect(JSON.parse(body)).toMatchObject({
+          problems: [expect.stringMatching(/^IPv6 is off, its policies are not enforced: .*ENOENT/)],
+          status: { IPv4: { healthy: true }, IPv6: { healthy: false } },
+        });
       });
 
       test('without ipset ends with one line that says what to install', async () => {
@@ -110,13 +133,19 @@ for (const backend of backends) {
       });
 
       // The last: addresses do not come back.
-      test('with IPv6 switched off says so, and routes IPv4', async () => {
+      test('with IPv6 switched off says so, and routes IPv4; IPv6 joins when it is switched on', async () => {
         await agent.node.run('sysctl', ['-qw', 'net.ipv6.conf.all.disable_ipv6=1']);
         const weir = agent.launch();
         await expectIPv4Only(weir);
         expect(complaints(weir)).toEqual([
           expect.stringMatching(/ WARN {2}no IPv6 rules are written: .*disable_ipv6/),
         ]);
+        await agent.node.run('sysctl', ['-qw', 'net.ipv6.conf.all.disable_ipv6=0']);
+        await weir.waitForLine(/ INFO .*recovered: the kernel has all IPv6 tables/);
+        await weir.waitForLine(/ INFO .*IPv6 service rules written/);
+        expect(await agent.written()).toContain('IPv6 nat KUBE-SERVICES');
+        const { body } = await agent.ask(healthPort, '/healthz');
+        expect(JSON.parse(body)).toMatchObject({ status: { IPv6: { healthy: true } } });
       });
     },
   );

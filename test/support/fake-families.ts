@@ -41,14 +41,15 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
         ({ family, words }) =>
           name.startsWith(family === 'IPv4' ? 'iptables' : 'ip6tables') && text.includes(words.join(' ')),
       );
-      return found?.result ?? answers.get(name) ?? {};
+      const result = found?.result ?? answers.get(name) ?? {};
+      return name.endsWith('-save') ? withTable(command.args.at(-1) ?? '', result) : result;
     };
   const names = (['IPv4', 'IPv6'] as const).flatMap((family) => [
     file(family, 'save'),
     file(family, 'restore'),
   ]);
   const listing = (family: Family) => (): Partial<CommandResult> => {
-    const saved = answers.get(file(family, 'save')) ?? {};
+    const saved = withTable('filter', answers.get(file(family, 'save')) ?? {});
     return { ...saved, stdout: listed(saved.stdout ?? '') };
   };
   const scripts = [
@@ -90,6 +91,18 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
       return lines.map((line) => line.replace(/ (--noflush|-exist|-w).*/, ''));
     },
   };
+}
+
+/** An answer of iptables-save that has this table in it: one without rules, unless the answer says otherwise. */
+function withTable(table: string, result: Partial<CommandResult>): Partial<CommandResult> {
+  const { stdout = '', exitCode = 0 } = result;
+  const isWhole = exitCode !== 0 || stdout.includes(`*${table}\n`);
+  return isWhole ? result : { ...result, stdout: stdout + emptyTable(table) };
+}
+
+function emptyTable(table: string): string {
+  const chains = table === 'nat' ? ['PREROUTING', 'OUTPUT', 'POSTROUTING'] : ['INPUT', 'FORWARD', 'OUTPUT'];
+  return `*${table}\n${chains.map((chain) => `:${chain} ACCEPT [0:0]\n`).join('')}COMMIT\n`;
 }
 
 /** The filter table of `iptables-save` as `iptables -S` lists it. */

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createCommandRunner } from '../../pkg/runtime/index.ts';
@@ -7,6 +7,14 @@ import { createCommandRunner } from '../../pkg/runtime/index.ts';
 const firstInPath = '/usr/local/sbin';
 const timeoutMs = 20_000;
 const runner = createCommandRunner();
+
+export interface Refusal {
+  readonly args?: string;
+  readonly input?: string;
+  readonly exitCode: number;
+  /** On standard error. */
+  readonly words: string;
+}
 
 /**
  * Programs that stand in front of the real ones on everybody's search path, pass on all they are asked, and fail when a
@@ -56,6 +64,22 @@ export class FaultyTools {
     await this.#order(tool, [`delay ${seconds}`]);
   }
 
+  /**
+   * From now on these runs say `words` and do nothing: those whose arguments match, and whose input does where `input` is given (basic
+   * patterns of grep -E). In place of what was refused before; `undefined`: nothing is any more.
+   */
+  async refuse(tool: string, refusal: Refusal | undefined): Promise<void> {
+    const file = join(this.#folder, `${tool}.refusal`);
+    if (refusal === undefined) {
+      await rm(file, { force: true });
+      return;
+    }
+    const { args = '.*', input = '', exitCode, words } = refusal;
+    await writeFile(join(this.#folder, `${tool}.words`), `${words}\n`);
+    await writeFile(`${file}.new`, `args='${args}'\ninput='${input}'\ncode=${exitCode}\n`);
+    await rename(`${file}.new`, file);
+  }
+
   /** Whether all that was ordered has happened. */
   async isSpent(tool: string): Promise<boolean> {
     return (await readFile(this.#orders(tool), 'utf8')) === '';
@@ -84,6 +108,20 @@ export class FaultyTools {
 function wrapper(folder: string, tool: string, real: string): string {
   return `#!/bin/sh
 echo "${tool} $*" >>${folder}/calls
+refusal=${folder}/${tool}.refusal
+if [ -e "$refusal" ]; then
+  . "$refusal"
+  if printf '%s' "$*" | grep -Eq -e "$args"; then
+    if [ -n "$input" ]; then
+      cat >${folder}/${tool}.asked.$$
+      exec <${folder}/${tool}.asked.$$
+    fi
+    if [ -z "$input" ] || grep -Eq -e "$input" ${folder}/${tool}.asked.$$; then
+      cat ${folder}/${tool}.words >&2
+      exit "$code"
+    fi
+  fi
+fi
 orders=${folder}/${tool}.orders
 # Only runs that write.
 case "${tool} $*" in *restore*) ;; *) exec ${real} "$@" ;; esac

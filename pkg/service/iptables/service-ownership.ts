@@ -3,8 +3,9 @@ import type { Family } from '../../net/index.ts';
 import { isServiceJump } from './service-jumps.ts';
 import { chains, ipvsChains, ipvsSets, isPerServiceChain, serviceSets } from './service-names.ts';
 
-const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
-  nat: new Set([
+/** The chains that are Weir's whatever Services there are, by table. */
+export const staticChainNames = {
+  nat: [
     chains.services,
     chains.nodePorts,
     chains.postrouting,
@@ -12,8 +13,8 @@ const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
     ipvsChains.nodePort,
     ipvsChains.loadBalancer,
     'KUBE-PROXY-CANARY',
-  ]),
-  filter: new Set([
+  ],
+  filter: [
     chains.services,
     chains.externalServices,
     chains.forward,
@@ -24,7 +25,12 @@ const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
     ipvsChains.filter,
     ipvsChains.outFilter,
     'KUBE-PROXY-CANARY',
-  ]),
+  ],
+} as const;
+
+const ownChains: Readonly<Record<string, ReadonlySet<string>>> = {
+  nat: new Set(staticChainNames.nat),
+  filter: new Set(staticChainNames.filter),
 };
 
 /**
