@@ -208,7 +208,7 @@ export function addPlanFlags(command: Command): Command {
     [
       '--against <file...>',
       '[]',
-      'Compare with saved rules instead of the kernel: files with the output of iptables-save, ip6tables-save and ipset save, one or several of them in each.',
+      'Compare with saved rules instead of the kernel: files with the output of iptables-save, ip6tables-save, ipset save and nft list tables, one or several of them in each.',
     ],
   ]);
 }

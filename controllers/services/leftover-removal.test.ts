@@ -28,7 +28,7 @@ class LeftNode {
     nft: (command) => {
       if (!this.hasNft) return undefined;
       if (command.args[0] === 'list')
-        return { stdout: [...this.tables].map((family) => `${tableOf(family)}\n`).join('') };
+        return { stdout: [...this.tables].map((family) => `${tableOf(family)} {\n}\n`).join('') };
       if (this.nftFails) return { exitCode: 1, stderr: 'Error: Device busy' };
       for (const family of ['IPv4', 'IPv6'] as const)
         if (inputOf(command).includes(`delete ${tableOf(family)}`)) this.tables.delete(family);

@@ -42,7 +42,7 @@ async function found(programs: Readonly<Record<string, FakeProgram>>): Promise<r
   ];
 }
 
-const withTables = { nft: () => ({ stdout: 'table ip kube-proxy\ntable ip6 kube-proxy\n' }) };
+const withTables = { nft: () => ({ stdout: 'table ip kube-proxy {\n}\ntable ip6 kube-proxy {\n}\n' }) };
 const nftables = [
   'nftables: table ip kube-proxy: nft delete table ip kube-proxy (0 connections)',
   'nftables: table ip6 kube-proxy: nft delete table ip6 kube-proxy (0 connections)',

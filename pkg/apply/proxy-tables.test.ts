@@ -5,20 +5,31 @@ import { deleteProxyTable, readProxyTables } from './proxy-tables.ts';
 
 type Answer = Partial<CommandResult>;
 const crash: Answer = { exitCode: undefined };
+const forbidden: Answer = { exitCode: 1, stderr: 'Operation not permitted (you must be root)' };
 
 describe('the tables of kube-proxy in nftables mode', () => {
   test.each<[title: string, answers: readonly (Answer | undefined)[], expected: unknown]>([
     [
       'are those of its name',
-      [{ stdout: 'table ip nat\ntable inet kube-proxy\ntable ip6 kube-proxy\ntable ip kube-proxy-2\n' }],
+      [
+        {
+          stdout:
+            'table ip nat {\n}\ntable inet kube-proxy {\n}\ntable ip6 kube-proxy {\n}\ntable ip kube-proxy-2 {\n}\n',
+        },
+      ],
       { kind: 'known', families: ['IPv6'] },
     ],
     [
       'are there for both families',
-      [{ stdout: 'table ip6 kube-proxy\ntable ip kube-proxy\n' }],
+      [{ stdout: 'table ip6 kube-proxy {\n}\ntable ip kube-proxy {\n}\n' }],
       { kind: 'known', families: ['IPv4', 'IPv6'] },
     ],
-    ['are not there where there are none', [{ stdout: '' }], { kind: 'known', families: [] }],
+    [
+      'are found among the chains where no table has a flowtable and nft leaves these out',
+      [{ stdout: '' }, { stdout: 'table ip kube-proxy {\n\tchain services {\n\t}\n}\n' }],
+      { kind: 'known', families: ['IPv4'] },
+    ],
+    ['are not there where there are none', [{}, {}], { kind: 'known', families: [] }],
     [
       'are not there where the kernel has no nf_tables',
       [{ exitCode: 1, stderr: 'netlink: Error: cache initialization failed: Protocol not supported' }],
@@ -27,26 +38,26 @@ describe('the tables of kube-proxy in nftables mode', () => {
     ['are unknown without nft', [undefined], { kind: 'unknown', because: 'nft is not installed' }],
     [
       'are unknown where nft may not look',
-      [{ exitCode: 1, stderr: 'Operation not permitted (you must be root)' }],
+      [forbidden, forbidden],
       {
         kind: 'unknown',
-        because: 'nft list tables: exit code 1: Operation not permitted (you must be root)',
+        because: 'nft list chains: exit code 1: Operation not permitted (you must be root)',
       },
     ],
     [
-      'are found among the chains where an older nft crashes over its sets',
-      [crash, { stdout: 'table ip kube-proxy {\n\tchain services {\n\t}\n}\ntable ip nat {\n}\n' }],
+      'are found among the chains where nft crashes',
+      [crash, { stdout: 'table ip kube-proxy {\n}\n' }],
       { kind: 'known', families: ['IPv4'] },
     ],
     [
       'are unknown where it crashes over the chains, too',
       [{ exitCode: 139 }, crash],
-      { kind: 'unknown', because: expect.stringContaining('install nft 1.1.3') as string },
+      { kind: 'unknown', because: expect.stringContaining('nft 1.1.3 or newer') as string },
     ],
   ])('%s', async (_, answers, expected) => {
     const commands = fakeCommandRunner({ nft: (_command, call) => answers[call] });
     expect(await readProxyTables(commands)).toEqual(expected);
-    expect(commands.lines).toEqual(['nft list tables', 'nft list chains'].slice(0, answers.length));
+    expect(commands.lines).toEqual(['nft list flowtables', 'nft list chains'].slice(0, answers.length));
   });
 
   test('are deleted whether they are there or not', async () => {
@@ -57,13 +68,13 @@ describe('the tables of kube-proxy in nftables mode', () => {
   });
 
   test.each<[Answer, string, string]>([
-    [{ exitCode: 1, stderr: 'Operation not permitted (you must be root)' }, 'WEIR_NOT_PRIVILEGED', 'root'],
+    [forbidden, 'WEIR_NOT_PRIVILEGED', 'root'],
     [
       { exitCode: 1, stderr: 'Error: busy' },
       'WEIR_NFT_FAILED',
       'table ip kube-proxy: exit code 1: Error: busy',
     ],
-    [crash, 'WEIR_NFT_FAILED', 'nft crashes'],
+    [crash, 'WEIR_NFT_FAILED', 'kube-proxy: crashed, probably over sets'],
   ])('that cannot be deleted are an error: %j', async (answer, code, message) => {
     const deleted = deleteProxyTable(fakeCommandRunner({ nft: () => answer }), 'IPv4');
     await expect(deleted).rejects.toMatchObject({
