@@ -73,6 +73,10 @@ describe('flags', () => {
     [{ manifests: '' }, '--manifests: must not be empty'],
     [{ clusterCidr: '10.244.0.0' }, '--cluster-cidr: "10.244.0.0" is not a CIDR such as 10.244.0.0/16'],
     [
+      { localPodCidrs: '10.244.1.0/24,::/0' },
+      '--local-pod-cidrs: "::/0" is not a CIDR of some addresses such as 10.244.1.0/24',
+    ],
+    [
       { clusterCidr: '10.0.0.0/8,11.0.0.0/8' },
       '--cluster-cidr: takes one CIDR, or two of different families',
     ],

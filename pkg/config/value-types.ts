@@ -181,7 +181,16 @@ function listOf(entries: v.GenericSchema<string[], string[]>): ValueType<readonl
 const cidrEntries = v.array(readAs(canonicalCidr, 'a CIDR such as 10.244.0.0/16'));
 
 export const texts = listOf(list);
-export const cidrs = listOf(cidrEntries);
+
+/** CIDRs of one node's pods: one of every address would take all clients and all other pods for them. */
+export const localCidrs = listOf(
+  v.array(
+    readAs(
+      (entry) => [canonicalCidr(entry)].find((cidr) => cidr?.endsWith('/0') === false),
+      'a CIDR of some addresses such as 10.244.1.0/24',
+    ),
+  ),
+);
 
 /** At most one CIDR of each family; with a comma in files, too. */
 export const clusterCIDRs: ValueType<readonly string[]> = ofText(
