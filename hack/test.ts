@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { requiredCapabilities } from '../test/support/capability-names.ts';
 import { imageVariable } from '../test/support/image-root.ts';
+import { choiceVariable } from '../test/support/rotating.ts';
 import { findSandbox, type Invocation, sandboxed } from '../test/support/sandbox.ts';
 import { build } from './build.ts';
 import { cachedImage, whyNoImage } from './image/cached-image.ts';
@@ -8,7 +10,8 @@ import type { TestCounts } from './vitest-reporter.ts';
 
 const usage = `npm test [-- WORDS AND OPTIONS]
 
-Runs the unit tests here and the tests with real packets in network namespaces of their own.
+Runs the unit tests here and the tests with real packets in network namespaces of their own. Of the longest tests some cases run (one
+back end of two …), which the commit chooses; with WORDS, and with npm run test:all, all of them.
   npm test -- conformance        only the conformance tests
   npm test -- test/netns/world   only files whose path contains this
   npm test -- -t 'hairpin'       only tests whose name contains this (any option of vitest run)
@@ -71,6 +74,20 @@ async function inSandbox(invocation: Invocation): Promise<Invocation> {
   return invocation;
 }
 
+/** Decides what is chosen: another commit, another choice. */
+function commit(): string {
+  try {
+    return execFileSync('git', ['rev-parse', 'HEAD'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return 'not a clone';
+  }
+}
+
 const words = process.argv.slice(2).filter((word) => word !== '--');
+if (words.length === 0) process.env[choiceVariable] ??= commit();
+const filters = words.filter((word) => word !== '--all');
 if (words.includes('--help') || words.includes('-h')) console.log(usage);
-else process.exitCode = await main(words);
+else process.exitCode = await main(filters);

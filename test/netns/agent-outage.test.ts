@@ -4,6 +4,7 @@ import { type AgentNode, createAgentNode, healthPort } from '../support/agent-no
 import type { Resource } from '../support/fake-api-resources.ts';
 import { backends, canRunFaults, type FaultService, families } from '../support/fault-world.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { patient, ServiceLoad } from '../support/service-load.ts';
 import { frontendsOf, servicePort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
@@ -23,7 +24,7 @@ const watched: readonly Resource[] = [
   'servicecidrs',
 ];
 
-for (const backend of backends) {
+for (const backend of rotating('agent-outage', backends)) {
   describe.skipIf(!canRunFaults(backend))(`while the API server is away, on the ${backend} backend,`, () => {
     let agent: AgentNode;
     let weir: WeirProcess;

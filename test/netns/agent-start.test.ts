@@ -7,6 +7,7 @@ import type { FakeApiServer } from '../support/fake-api-server.ts';
 import { backends, canRunFaults, liveServices } from '../support/fault-world.ts';
 import { kubeadmConfig } from '../support/kubeadm-config.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { frontendsOf } from '../support/service-manifests.ts';
 import type { WeirExit, WeirProcess } from '../support/weir-process.ts';
 
@@ -28,7 +29,7 @@ function stopInTime(weir: WeirProcess): Promise<unknown> {
   return Promise.race([weir.stop(), systemClock.sleep(30_000).then(() => 'still there')]);
 }
 
-for (const backend of backends) {
+for (const backend of rotating('agent-start', backends)) {
   describe.skipIf(!canRunFaults(backend))(`a start with an API server, on the ${backend} backend,`, () => {
     let agent: AgentNode;
 

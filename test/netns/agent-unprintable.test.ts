@@ -10,6 +10,7 @@ import {
 } from '../support/fault-world.ts';
 import { type ForeignRules, foreignRule, foreignRules, nftFamily } from '../support/foreign-nft.ts';
 import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
@@ -100,7 +101,7 @@ describe.skipIf(!canRunFaults('nft') || !capabilities.nft)('beside rules that ip
   const complaints = ({ lines }: WeirProcess): readonly string[] =>
     lines.filter((line) => / ERROR |changed by somebody else/.test(line));
 
-  describe.each(foreignRules)('$title', (foreign) => {
+  describe.each(rotating('agent-unprintable', foreignRules, 4))('$title', (foreign) => {
     const warning = new RegExp(`WARN .*IPv[46] table ${foreign.table} has rules that iptables cannot print`);
 
     test('there before the start: routes and enforces, follows, plans, recovers and cleans up', async () => {

@@ -10,6 +10,7 @@ import {
 } from '../support/fault-world.ts';
 import { FaultyTools } from '../support/faulty-tools.ts';
 import { fillerManifests } from '../support/kube-proxy-node.ts';
+import { rotating } from '../support/rotating.ts';
 import { patient, ServiceLoad } from '../support/service-load.ts';
 import { frontendsOf, servicePort } from '../support/service-manifests.ts';
 
@@ -17,7 +18,7 @@ const services = Object.values(liveServices);
 const patience = { timeout: 60_000, interval: 300 };
 const unchanged = ['IPv4: no change', 'IPv6: no change'];
 
-for (const backend of backends) {
+for (const backend of rotating('fault-restart', backends)) {
   describe.skipIf(!canRunFaults(backend))(`ending and starting on the ${backend} backend`, () => {
     let faults: FaultWorld;
     let tools: FaultyTools;

@@ -8,6 +8,7 @@ import {
   liveServices,
 } from '../support/fault-world.ts';
 import { FaultyTools } from '../support/faulty-tools.ts';
+import { rotating } from '../support/rotating.ts';
 import { patient, ServiceLoad } from '../support/service-load.ts';
 import { frontendsOf, servicePort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
@@ -18,7 +19,7 @@ const shop = frontendsOf(1, 'IPv4');
 const allRight = [0, 'c', 'c'];
 const patience = { timeout: 60_000, interval: 300 };
 
-for (const backend of backends) {
+for (const backend of rotating('fault-restore', backends)) {
   describe.skipIf(!canRunFaults(backend))(`when writing fails on the ${backend} backend`, () => {
     let faults: FaultWorld;
     let tools: FaultyTools;

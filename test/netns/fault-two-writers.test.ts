@@ -11,6 +11,7 @@ import {
 import { FaultyTools } from '../support/faulty-tools.ts';
 import { KubeProxyNode } from '../support/kube-proxy-node.ts';
 import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
@@ -20,7 +21,7 @@ const patience = { timeout: 60_000, interval: 300 };
 /** Longer than it takes to look again whether the other one has gone, or to write what has changed. */
 const aWhileMs = 2500;
 
-for (const backend of backends) {
+for (const backend of rotating('fault-two-writers', backends)) {
   describe.skipIf(!canRunFaults(backend))(`more than one writer on the ${backend} backend`, () => {
     let faults: FaultWorld;
     let kubeProxy: KubeProxyNode;

@@ -9,6 +9,7 @@ import { type Path, probePaths } from '../support/forbidden-probe.ts';
 import type { NetworkNamespace } from '../support/network-namespace.ts';
 import { createPolicyLab, listen, type PolicyLab, triedAll } from '../support/policy-lab.ts';
 import { app, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { WeirProcess } from '../support/weir-process.ts';
 
 const patience = { timeout: 30_000, interval: 50 };
@@ -36,7 +37,7 @@ async function holdClaim(namespace: string): Promise<WeirProcess> {
   return holder;
 }
 
-for (const backend of backends) {
+for (const backend of rotating('policy-early', backends)) {
   describe.skipIf(!canRunFaults(backend))(`before the API tells, on the ${backend} backend,`, () => {
     let lab: PolicyLab;
     let cni: CniResults;

@@ -8,6 +8,7 @@ import type { NetworkNamespace } from '../support/network-namespace.ts';
 import { createPolicyLab, listen, type PolicyLab, tried, triedAll } from '../support/policy-lab.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
 import { parsePrometheusText } from '../support/prometheus-text.ts';
+import { rotating } from '../support/rotating.ts';
 import {
   endpointSlices,
   frontendsOf,
@@ -34,7 +35,7 @@ const onlyB = policyManifest('only-b', {
   ingress: [{ from: [{ podSelector: app('b') }] }],
 });
 
-for (const backend of backends) {
+for (const backend of rotating('policy-foreign-addresses', backends)) {
   describe.skipIf(!canRunFaults(backend))(
     `a pod elsewhere with an address of this node, on the ${backend} backend,`,
     () => {

@@ -5,6 +5,7 @@ import { backends, canRunFaults } from '../support/fault-world.ts';
 import { nodeRules } from '../support/node-rules.ts';
 import { createPolicyLab, type PolicyLab, triedAll } from '../support/policy-lab.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
 const patience = { timeout: 40_000, interval: 200 };
@@ -34,7 +35,7 @@ const damages: readonly (readonly [string, readonly string[]])[] = [
   ['the whole table is flushed', ['-F', '-A OTHERS -j ACCEPT']],
 ];
 
-for (const backend of backends) {
+for (const backend of rotating('policy-foreign-edits', backends)) {
   describe.skipIf(!canRunFaults(backend))(`policies that others undo on the ${backend} backend`, () => {
     let lab: PolicyLab;
     let weir: WeirProcess;

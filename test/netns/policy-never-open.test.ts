@@ -7,6 +7,7 @@ import { type ProbedPaths, probePaths } from '../support/forbidden-probe.ts';
 import { nodeRules } from '../support/node-rules.ts';
 import { createPolicyLab, listen, type PolicyLab, triedAll } from '../support/policy-lab.ts';
 import { app, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import type { Manifest } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
@@ -51,7 +52,7 @@ function many(count: number): readonly Manifest[] {
   );
 }
 
-for (const backend of backends) {
+for (const backend of rotating('policy-never-open', backends)) {
   describe.skipIf(!canRunFaults(backend))(`what a policy forbids, on the ${backend} backend,`, () => {
     let lab: PolicyLab;
     let tools: FaultyTools;

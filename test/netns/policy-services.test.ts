@@ -3,6 +3,7 @@ import type { Family } from '../../pkg/net/index.ts';
 import type { Transport } from '../support/agent/protocol.ts';
 import type { NetworkNamespace } from '../support/network-namespace.ts';
 import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
+import { rotating } from '../support/rotating.ts';
 import { silenceMs, summary } from '../support/service-contact.ts';
 import {
   endpointSlices,
@@ -114,7 +115,7 @@ const shortSilenceMs = 800;
 /** What Services lead to; policies see this port, never the one of the Service. */
 const ports = transports.map((name) => ({ protocol: name.toUpperCase(), port: targetPort }));
 
-describe.skipIf(!usable).each(worlds)(
+describe.skipIf(!usable).each(rotating('policy-services', worlds, 2))(
   'policies and Services on $backend, pods $mode',
   ({ backend, mode }) => {
     let world: ServiceWorld;

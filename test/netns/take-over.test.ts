@@ -9,6 +9,7 @@ import {
   liveServices,
 } from '../support/fault-world.ts';
 import { fillerManifests, KubeProxyNode } from '../support/kube-proxy-node.ts';
+import { rotating } from '../support/rotating.ts';
 import {
   type LoadItem,
   type LoadReport,
@@ -25,7 +26,7 @@ const { shop, alone, sticky } = liveServices;
 const fillers = { IPv4: 1250, IPv6: 100 } as const;
 const kept = { IPv4: 600, IPv6: 50 } as const;
 
-for (const backend of backends) {
+for (const backend of rotating('take-over', backends)) {
   describe.skipIf(!canRunFaults(backend))(`between kube-proxy and Weir on the ${backend} backend`, () => {
     let faults: FaultWorld;
     let kubeProxy: KubeProxyNode;

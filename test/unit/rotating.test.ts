@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest';
+import { rotating } from '../support/rotating.ts';
+
+const cases = ['a', 'b', 'c'];
+const commits = Array.from({ length: 100 }, (_, number) => `commit ${number}`);
+
+test('without a choice all cases run', () => {
+  expect(rotating('file', cases, 1, undefined)).toEqual(cases);
+});
+
+test('every case has its turn, as many at a time as were asked for', () => {
+  const chosen = commits.map((commit) => rotating('file', cases, 2, commit));
+  expect(new Set(chosen.map((some) => some.join('')))).toEqual(new Set(['ab', 'bc', 'ca']));
+  expect(rotating('file', cases, 4, 'commit')).toEqual(cases);
+});
+
+test('one commit gives different files different cases', () => {
+  const names = commits.map((_, number) => `file ${number}`);
+  expect(new Set(names.flatMap((name) => rotating(name, cases, 1, 'commit')))).toEqual(new Set(cases));
+});
