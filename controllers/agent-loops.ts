@@ -28,6 +28,7 @@ import type { ChangeLatency } from './sync/change-latency.ts';
 import { DriftAudit } from './sync/drift-audit.ts';
 import { type Kernel, presentTools, statesOf } from './sync/families.ts';
 import { FilterCounters } from './sync/filter-counters.ts';
+import { LeftOut } from './sync/left-out.ts';
 import type { OtherProxyGate } from './sync/other-proxy-gate.ts';
 import type { Part } from './sync/part-ownership.ts';
 import { SyncLoop, type SyncResult } from './sync/sync-loop.ts';
@@ -68,6 +69,7 @@ export class AgentLoops {
   readonly #audit: DriftAudit;
   readonly #counters: FilterCounters;
   readonly #addresses: AddressWatch;
+  readonly #leftOut: LeftOut;
 
   constructor(options: AgentLoopsOptions) {
     this.#options = options;
@@ -131,6 +133,14 @@ export class AgentLoops {
       otherProxy: () => otherProxyPorts([config.healthzBindAddress, config.metricsBindAddress]),
     });
     this.#conflicts = new ConflictEvents(events);
+    this.#leftOut = new LeftOut({
+      store,
+      clock,
+      log,
+      originsOf: (part, family, element) =>
+        (part === 'services' ? this.#services : this.#policies).originsOf(family, element),
+      wouldClose: (ip) => this.#policies.wouldClose(ip),
+    });
     this.#loop = this.#createLoop();
     this.#audit = this.#createAudit();
     this.#counters = this.#createCounters();
@@ -209,6 +219,7 @@ export class AgentLoops {
       families,
       minSyncPeriodMs: config.iptablesMinSyncPeriod,
       otherProxy: this.#options.otherProxy,
+      leftOut: this.#leftOut,
       observer: {
         queued: () => report.queued(),
         began: (dirty) => {
@@ -232,6 +243,7 @@ export class AgentLoops {
     if (fullReadMs !== undefined) this.#audit.looked(fullReadMs);
     const conflicts = this.#services.conflictDiagnostics();
     diagnostics.replace('addresses', conflicts);
+    diagnostics.replace('the kernel', this.#leftOut.diagnostics());
     this.#conflicts.replace(conflicts);
     diagnostics.replace('node', nodeDiagnostics(store, config.nodeName));
     const states = kernel.families.flatMap((family) => family.parts.map(({ state }) => state));

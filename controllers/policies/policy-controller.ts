@@ -1,8 +1,14 @@
-import { type Diagnostic, type NamespacedName, namespacedName, type Pod } from '../../pkg/api/index.ts';
+import {
+  type Diagnostic,
+  type NamespacedName,
+  namespacedName,
+  type Origin,
+  type Pod,
+} from '../../pkg/api/index.ts';
 import type { Dirty, Store } from '../../pkg/cache/index.ts';
 import type { RuleConfig } from '../../pkg/config/index.ts';
-import type { RuleState } from '../../pkg/kernel/index.ts';
-import { familyOf } from '../../pkg/net/index.ts';
+import type { KernelElement, RuleState } from '../../pkg/kernel/index.ts';
+import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { policyHints } from '../../pkg/policy/decide/index.ts';
 import { PolicyRules, type PolicyRulesOptions, type RangeMismatch } from '../../pkg/policy/iptables/index.ts';
 import { type Clock, systemClock } from '../../pkg/runtime/index.ts';
@@ -95,6 +101,13 @@ export class PolicyController {
     };
   }
 
+  /** Which fields of which objects a rule or a set member comes from. Made when asked for. */
+  originsOf(family: Family, element: KernelElement): readonly Origin[] {
+    return [...this.#rules]
+      .filter(([state]) => state.family === family)
+      .flatMap(([, rules]) => rules.originsOf(element));
+  }
+
   /** Which policies each profile's chain comes from. A profile's chain has the same name in both families. */
   policiesOfChain(): ReadonlyMap<string, readonly NamespacedName[]> {
     return new Map([...this.#rules.values()].flatMap((rules) => [...rules.policiesOfChain()]));
@@ -123,6 +136,11 @@ export class PolicyController {
   /** Whether the rules of the last `update` drop what this address sends and gets, because no known pod owns it. */
   isClosed(ip: string): boolean {
     return [...this.#rules.values()].some((rules) => rules.isClosed(ip));
+  }
+
+  /** Whether the rules of the last `update` drop what this address sends and gets unless a known pod owns it. */
+  wouldClose(ip: string): boolean {
+    return [...this.#rules.values()].some((rules) => rules.wouldClose(ip));
   }
 
   /** Whether addresses are closed because no known pod owns them. */

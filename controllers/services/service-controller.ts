@@ -4,11 +4,12 @@ import {
   type EndpointSlice,
   type NamespacedName,
   namespacedName,
+  type Origin,
   type Service,
 } from '../../pkg/api/index.ts';
 import type { Dirty, Store } from '../../pkg/cache/index.ts';
 import type { RuleConfig } from '../../pkg/config/index.ts';
-import type { RuleState } from '../../pkg/kernel/index.ts';
+import type { KernelElement, RuleState } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import {
   decideService,
@@ -20,6 +21,7 @@ import {
 } from '../../pkg/service/decide/index.ts';
 import {
   type FrontendConflict,
+  type OriginObjects,
   ServiceRules,
   type ServiceRulesOptions,
 } from '../../pkg/service/iptables/index.ts';
@@ -118,6 +120,17 @@ export class ServiceController {
   /** Addresses and ports that more than one Service claims. */
   conflictDiagnostics(): readonly Diagnostic[] {
     return [...this.#rules.values()].flatMap((rules) => rules.conflicts()).map(conflictDiagnostic);
+  }
+
+  /** Which fields of which objects a rule or a set member comes from. Made when asked for. */
+  originsOf(family: Family, element: KernelElement): readonly Origin[] {
+    const objectsOf = (name: NamespacedName): OriginObjects | undefined => {
+      const input = this.#inputs.get(name);
+      return input?.service && { service: input.service, slices: input.slices };
+    };
+    return [...this.#rules]
+      .filter(([state]) => state.family === family)
+      .flatMap(([, rules]) => rules.originsOf(element, objectsOf));
   }
 
   /** For which service port each per-service chain is. */

@@ -15,9 +15,11 @@ describe('FamilySync', () => {
   let family: FamilySync;
   let services: PartSync;
   let policies: PartSync;
+  let seen = 0;
 
   beforeEach(() => {
     fake = fakeFamilies(new FakeClock());
+    seen = 0;
     const [first] = fake.families;
     const found = [first?.part('services'), first?.part('policies')] as const;
     if (first === undefined || found[0] === undefined || found[1] === undefined) throw new Error('no family');
@@ -31,7 +33,14 @@ describe('FamilySync', () => {
   const write = (...parts: readonly PartSync[]): Promise<readonly PartWrite[]> =>
     family.write(parts.length === 0 ? family.parts : parts, signal);
   const isolate = (): void => policies.state.setChain('filter', chainName('WEIR-FORWARD'), '-j RETURN', 1);
-  const restores = (): number => fake.ran().filter((line) => line.includes('-restore')).length;
+  /** Writes since this was last asked, without trials of what was refused. */
+  const restores = (): number => {
+    const ran = fake.commands.ran.slice(seen);
+    seen = fake.commands.ran.length;
+    return ran.filter(
+      (command) => command.file.endsWith('-restore') && !inputOf(command).includes('WEIR-TRIAL'),
+    ).length;
+  };
   /** What became of each part. */
   const inShort = (writes: readonly PartWrite[]): readonly string[] =>
     writes.map(({ part: { part }, plan, error }) => {
@@ -151,7 +160,7 @@ describe('FamilySync', () => {
     fake.answer('IPv4', 'restore', undefined);
     fake.answerFor('IPv4', ['*nat'], refused);
     await refresh();
-    fake.ran();
+    restores();
     expect(inShort(await write())).toEqual(['policies: WEIR-FORWARD', 'services: failed']);
     expect(restores()).toBe(2);
     fake.answer('IPv4', 'restore', undefined);
@@ -160,9 +169,25 @@ describe('FamilySync', () => {
     isolate();
     policies.state.setChain('filter', chainName('WEIR-INGRESS'), '-j RETURN', 1);
     services.state.setChain('nat', chainName('KUBE-NODEPORTS'), '-j RETURN', 1);
-    fake.ran();
+    restores();
     expect(inShort(await write())).toEqual(['policies: WEIR-INGRESS', 'services: KUBE-NODEPORTS']);
     expect(restores()).toBe(1);
+  });
+
+  test('says what the kernel refuses, and of which part', async () => {
+    isolate();
+    const set = setName('WEIR-4-KNOWN');
+    policies.state.defineSet({ name: set, type: 'hash:ip', family: 'IPv4', maxElements: 16 });
+    services.state.setChain('nat', chainName('KUBE-SVC-A'), '-j RETURN\n-p tcp -j REJECT', 1);
+    await refresh();
+    fake.answerFor('IPv4', ['-p tcp -j REJECT'], refused);
+    expect(await write()).toMatchObject([
+      { part: { part: 'policies' }, refused: [] },
+      {
+        part: { part: 'services' },
+        refused: [{ element: { table: 'nat', chain: 'KUBE-SVC-A', rule: '-p tcp -j REJECT' } }],
+      },
+    ]);
   });
 
   test('tells chains of another proxy that return from those that are found at first', async () => {

@@ -1,4 +1,4 @@
-import type { KernelWriter } from '../../pkg/apply/index.ts';
+import type { KernelWriter, RefusedElement } from '../../pkg/apply/index.ts';
 import {
   type BuiltinChains,
   chainName,
@@ -10,6 +10,7 @@ import {
   RuleState,
   type SetName,
   type SetSizes,
+  type SetType,
   type TableName,
   type TableSnapshot,
 } from '../../pkg/kernel/index.ts';
@@ -38,6 +39,8 @@ export interface PartWrite {
   readonly heldSets: readonly SetName[];
   /** Why it is not in the kernel. Parts that were written together have the same one. */
   readonly error?: unknown;
+  /** What of this part the kernel refuses for what it says; empty when the error was about something else. */
+  readonly refused?: readonly RefusedElement[];
 }
 
 export interface FamilySyncOptions {
@@ -144,6 +147,7 @@ export class FamilySync {
     const { error, heldSets }: Applied = isEmptyPlan(whole)
       ? { heldSets: [] }
       : await this.#apply(whole, signal);
+    const refused = error === undefined ? [] : await this.#findRefused(whole, error, signal);
     if (error === undefined && parts.some(({ takesOver }) => takesOver)) await this.#takeCanary(signal);
     return planned.map(({ part, plan }): PartWrite => {
       if (plan === undefined || error === undefined) {
@@ -153,8 +157,28 @@ export class FamilySync {
       }
       part.invalidate();
       this.#suspects.add(part);
-      return { part, plan, heldSets: [], error };
+      return {
+        part,
+        plan,
+        heldSets: [],
+        error,
+        refused: refused.filter(({ element }) => part.has(element)),
+      };
     });
+  }
+
+  /** Never rejects: that the search failed is no news beside the failure that it is about. */
+  async #findRefused(plan: Plan, error: unknown, signal: AbortSignal): Promise<readonly RefusedElement[]> {
+    const typeOf = (set: SetName): SetType | undefined =>
+      this.parts.map(({ state }) => state.setType(set)).find((type) => type !== undefined);
+    this.#writeSteps += 1;
+    try {
+      return await this.#options.writer.findRefused(plan, error, typeOf, { signal });
+    } catch {
+      return [];
+    } finally {
+      this.#writeSteps += 1;
+    }
   }
 
   /** Executes the plan. */

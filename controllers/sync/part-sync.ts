@@ -2,7 +2,9 @@ import {
   type ChainName,
   type Drift,
   type KernelSnapshot,
+  type MemberElement,
   type Plan,
+  type RuleElement,
   type RuleState,
   type SetName,
   type SetSizes,
@@ -45,6 +47,13 @@ export class PartSync {
   /** The kernel has none of the part's tables: there is nothing to write, and nothing is enforced. */
   get isAbsent(): boolean {
     return this.state.tables.every((table) => this.state.unavailable.has(table));
+  }
+
+  /** Whether the part wants this rule or member. */
+  has(element: RuleElement | MemberElement): boolean {
+    return element.kind === 'member'
+      ? this.state.setType(element.set) !== undefined
+      : this.state.desiredChain(element.table, element.chain) !== undefined;
   }
 
   /** Forgets what is believed of the kernel: the next refresh reads it. */

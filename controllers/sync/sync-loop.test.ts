@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { Store } from '../../pkg/cache/index.ts';
 import { parseRuleConfig } from '../../pkg/config/index.ts';
+import { describeElement } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { inputOf } from '../../test/support/fake-command-runner.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
@@ -28,6 +29,8 @@ describe('SyncLoop', () => {
   let cameBack: string[];
   let results: SyncResult[];
   let observed: string[];
+  let leftOut: string[];
+  let canLeaveOut: boolean;
 
   beforeEach(() => {
     clock = new FakeClock();
@@ -40,6 +43,8 @@ describe('SyncLoop', () => {
     cameBack = [];
     results = [];
     observed = [];
+    leftOut = [];
+    canLeaveOut = true;
     const parsed = parseRuleConfig({ manifests: 'x', nodeName: 'node' });
     if ('errors' in parsed) throw new Error(parsed.errors.join());
     const { config } = parsed;
@@ -73,6 +78,14 @@ describe('SyncLoop', () => {
           return answer;
         },
       },
+      leftOut: {
+        retryWhenDue: () => false,
+        refused: (part, refused) => {
+          leftOut.push(...refused.map(({ element }) => `${part.part}: ${describeElement(element)}`));
+          if (canLeaveOut) store.upsert(endpointSlice([]));
+          return canLeaveOut;
+        },
+      },
       observer: {
         queued: () => undefined,
         began: () => undefined,
@@ -95,6 +108,36 @@ describe('SyncLoop', () => {
     await clock.advance(0);
     await clock.advance(0);
   }
+
+  describe('what the kernel refuses', () => {
+    const bad = '--to-destination 10.0.0.1:8080';
+
+    beforeEach(() => {
+      fake.answerFor('IPv4', [bad], { exitCode: 4, stderr: 'iptables-restore: line 5 failed' });
+    });
+
+    test('is left out, and the rest is written at once, without a word of failure', async () => {
+      await start();
+      await clock.advance(0);
+      expect(leftOut).toEqual([expect.stringMatching(`services: rule of nat chain KUBE-SVC-.* ${bad}`)]);
+      expect(observed).toContain('IPv4 services: failed');
+      await clock.advance(0);
+      expect(observed.at(-1)).toMatch(/IPv4 services: a change|IPv6 services/);
+      expect(observed).toContain('IPv4 services: a change');
+      expect(log.lines.filter((line) => /not written|sync failed/.test(line))).toEqual([]);
+    });
+
+    test('is tried again, ever more seldom, when it can not be left out', async () => {
+      canLeaveOut = false;
+      await start();
+      await clock.advance(0);
+      const failures = (): readonly string[] => log.lines.filter((line) => line.includes('not written'));
+      expect(failures()).toHaveLength(1);
+      await clock.advance(600);
+      await clock.advance(0);
+      expect(failures()).toHaveLength(2);
+    });
+  });
 
   test('reads both families before it writes anything', async () => {
     await start();

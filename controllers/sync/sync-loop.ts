@@ -6,6 +6,7 @@ import { BoundedFrequencyRunner, type Clock, type RunReason } from '../../pkg/ru
 import type { PolicyController } from '../policies/policy-controller.ts';
 import type { ServiceController } from '../services/service-controller.ts';
 import type { FamilySync, PartRead, PartWrite } from './family-sync.ts';
+import type { LeftOut } from './left-out.ts';
 import { logWrite, nameOfParts, type TouchedObjects } from './log-write.ts';
 import type { OtherProxyGate } from './other-proxy-gate.ts';
 import { type Part, parts } from './part-ownership.ts';
@@ -23,6 +24,8 @@ export interface SyncLoopOptions {
   /** Another proxy writes Service rules: their part keeps what the store says, and touches nothing. */
   readonly otherProxy: Pick<OtherProxyGate, 'mayWrite' | 'takesOver' | 'cameBack'>;
   readonly observer: SyncObserver;
+  /** Does without what the kernel refuses. */
+  readonly leftOut: Pick<LeftOut, 'refused' | 'retryWhenDue'>;
   /** After every sync, before its failures are reported. */
   readonly onSynced: (result: SyncResult) => Promise<void>;
 }
@@ -120,9 +123,9 @@ export class SyncLoop {
   }
 
   async #sync(reason: RunReason, signal: AbortSignal): Promise<void> {
-    const { clock, log, store, services, policies, families, observer, onSynced } = this.#options;
+    const { clock, log, store, services, policies, families, observer, leftOut, onSynced } = this.#options;
     const start = clock.now();
-    const wereRight = this.#leftRight;
+    const wereRight = leftOut.retryWhenDue() ? new Set() : this.#leftRight;
     this.#leftRight = new Set();
     this.#failures = [];
     // The kernel first: how the dispatch is cut depends on how it is cut already.
@@ -174,6 +177,7 @@ export class SyncLoop {
       failuresOf(family, [...reads.values()], writes[index] ?? []),
     );
     for (const failure of this.#failures) observer.failed(failure);
+    this.#failures = this.#withoutRefusals(writes.flat());
     await onSynced(this.#result(right, reads));
     for (const { error } of this.#failures) throw error;
     log.debug(`synced (${reason})`, {
@@ -181,6 +185,16 @@ export class SyncLoop {
       ...touched.policies,
       milliseconds: Math.round(clock.now() - start),
     });
+  }
+
+  /** The failures that another try would meet again: those that are about values which can be left out lead to another sync at once. */
+  #withoutRefusals(writes: readonly PartWrite[]): readonly PartsFailed[] {
+    const { leftOut } = this.#options;
+    const cured = new Set<unknown>();
+    for (const { part, error, refused = [] } of writes)
+      if (refused.length > 0 && leftOut.refused(part, refused)) cured.add(error);
+    if (cured.size > 0) this.run();
+    return this.#failures.filter(({ error }) => !cured.has(error));
   }
 
   async #read(signal: AbortSignal): Promise<ReadonlyMap<PartSync, PartRead>> {

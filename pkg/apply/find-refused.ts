@@ -80,6 +80,7 @@ async function search<Element>(
   const startedAt = clock.now();
   const isLate = (): boolean => clock.now() - startedAt > longestSearchMs;
   const works = async (): Promise<boolean> => (await attempt([])).outcome === 'accepted';
-  const refused = (await works()) ? await refusedAmong(elements, attempt, isLate) : undefined;
+  if (!(await works())) return [];
+  const refused = await refusedAmong(elements, attempt, isLate);
   return (await works()) ? (refused ?? []) : [];
 }

@@ -551,3 +551,82 @@ describe('tables that the kernel lacks', () => {
     expect(isEmptyPlan(state.plan())).toBe(true);
   });
 });
+
+describe('what is left out', () => {
+  const peers: SetSpec = { ...set, name: setName('OWN-PEERS'), joinLast: true };
+
+  test('is in no plan, and comes back neither with the next change nor with the next look at the kernel', () => {
+    const state = stateOver(kernel([]));
+    state.setChain('nat', a, '-j ONE\n-j TWO\n-j THREE', 1, '-j TWO');
+    state.defineSet(peers);
+    for (const member of ['10.0.0.1', '10.0.0.2']) state.addMember(peers.name, member);
+    state.leaveOut({ kind: 'rule', table: 'nat', chain: a, rule: '-j TWO' });
+    state.leaveOut({ kind: 'member', set: peers.name, member: '10.0.0.2' });
+    const plan = state.plan();
+    expect(plan.writeChains.map(({ rules }) => rules)).toEqual(['-j ONE\n-j THREE']);
+    expect(plan.addMembers).toEqual([{ set: peers.name, members: ['10.0.0.1'] }]);
+    state.applied(plan);
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    expect(state.setsOfOtherSize(new Map([[peers.name, 1]]))).toEqual([]);
+    state.replaceApplied(
+      kernel(
+        ['-A OWN-A -j ONE', '-A OWN-A -j THREE'],
+        'create OWN-PEERS hash:ip family inet maxelem 1024\nadd OWN-PEERS 10.0.0.1\n',
+      ),
+    );
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.setChain('nat', a, '-j TWO\n-j FOUR', 1);
+    state.addMember(peers.name, '10.0.0.3');
+    expect(inShort(state.plan())).toEqual(['add OWN-PEERS 10.0.0.3', 'write nat OWN-A']);
+    expect(state.plan().writeChains.map(({ rules }) => rules)).toEqual(['-j FOUR']);
+  });
+
+  test('is wanted again when nothing is left out any more', () => {
+    const state = stateOver(kernel([]));
+    state.setChain('nat', a, '-j ONE', 1);
+    state.defineSet(peers);
+    state.addMember(peers.name, '10.0.0.1');
+    state.leaveOut({ kind: 'rule', table: 'nat', chain: a, rule: '-j TWO' });
+    state.leaveOut({ kind: 'rule', table: 'nat', chain: a, rule: '-j ONE' });
+    state.leaveOut({ kind: 'member', set: peers.name, member: '10.0.0.1' });
+    state.setChain('nat', a, '-j ONE\n-j TWO\n-j THREE', 1, '-j TWO');
+    state.applied(state.plan());
+    expect(isEmptyPlan(state.plan())).toBe(true);
+    state.leaveNothingOut();
+    expect(state.leftOut()).toEqual([]);
+    expect(inShort(state.plan())).toEqual(['add OWN-PEERS 10.0.0.1', 'write nat OWN-A']);
+    expect(state.plan().writeChains.map(({ rules }) => rules)).toEqual(['-j ONE\n-j TWO\n-j THREE']);
+  });
+
+  test('is listed while it is wanted', () => {
+    const state = stateOver(kernel([]));
+    state.setChain('nat', a, '-j ONE', 1);
+    state.defineSet(peers);
+    state.addMember(peers.name, '10.0.0.1');
+    const rule = { kind: 'rule', table: 'nat', chain: a, rule: '-j ONE' } as const;
+    const member = { kind: 'member', set: peers.name, member: '10.0.0.1' } as const;
+    state.leaveOut(rule);
+    state.leaveOut(member);
+    expect(state.leftOut()).toEqual([rule, member]);
+    state.removeMember(peers.name, '10.0.0.1');
+    state.removeChain('nat', a);
+    expect(state.leftOut()).toEqual([]);
+  });
+
+  test('may be what translates or lets something through, but not what drops it', () => {
+    const state = stateOver(kernel([]));
+    state.defineSet(peers);
+    state.defineSet(set);
+    const rule = (table: 'nat' | 'filter', text: string) =>
+      state.mayLeaveOut({ kind: 'rule', table, chain: a, rule: text });
+    expect(rule('nat', '! -s 0.0.0.0/0 -j KUBE-MARK-MASQ')).toBe(true);
+    expect(rule('nat', '-m mark ! --mark 0x4000/0x4000 -j RETURN')).toBe(false);
+    expect(rule('filter', '-p tcp -j RETURN')).toBe(true);
+    expect(rule('filter', '-j ACCEPT')).toBe(true);
+    expect(rule('filter', '-j DROP')).toBe(false);
+    expect(rule('filter', '-j REJECT --reject-with tcp-reset')).toBe(false);
+    expect(rule('filter', '-m set --match-set X dst -j OWN-B')).toBe(false);
+    const member = (name: SetSpec['name']) => state.mayLeaveOut({ kind: 'member', set: name, member: 'x' });
+    expect([member(peers.name), member(set.name)]).toEqual([true, false]);
+  });
+});

@@ -3,10 +3,11 @@ import { BuiltinChains } from './builtin-chains.ts';
 import type { ForeignReference } from './foreign-reference.ts';
 import type { Drift } from './jump-drift.ts';
 import type { Jump } from './jumps.ts';
+import type { MemberElement, RuleElement } from './kernel-element.ts';
 import type { ChainName, SetName, TableName } from './names.ts';
 import type { SetSizes } from './parse-ipset-list.ts';
 import { byName, inWritingOrder, type JumpChange, type Plan } from './plan.ts';
-import type { SetSpec } from './set.ts';
+import type { SetSpec, SetType } from './set.ts';
 import { SetState } from './set-state.ts';
 import type { KernelSnapshot, TableSnapshot } from './snapshot.ts';
 import { type Owner, TableState } from './table-state.ts';
@@ -110,6 +111,33 @@ export class RuleState {
     return this.#tables.get(table)?.countDesiredRules() ?? 0;
   }
 
+  /** Of which type a set is that should exist; `undefined`: it should not. */
+  setType(name: SetName): SetType | undefined {
+    return this.#sets.spec(name)?.type;
+  }
+
+  /** Whether nothing passes that should not when a rule or a member is left out. */
+  mayLeaveOut(element: RuleElement | MemberElement): boolean {
+    return element.kind === 'rule' ? closesNothing(element) : this.#sets.spec(element.set)?.joinLast === true;
+  }
+
+  /** Does without a rule or a member for as long as its chain or set is wanted, or until `leaveNothingOut`. */
+  leaveOut(element: RuleElement | MemberElement): void {
+    if (element.kind === 'member') this.#sets.leaveOut(element.set, element.member);
+    else this.#tables.get(element.table)?.leaveOut(element.chain, element.rule);
+  }
+
+  leaveNothingOut(): void {
+    for (const table of this.#tables.values()) table.leaveNothingOut();
+    this.#sets.leaveNothingOut();
+  }
+
+  /** What is left out now. */
+  leftOut(): readonly (RuleElement | MemberElement)[] {
+    const rules = [...this.#tables.values()].flatMap((table) => table.leftOut());
+    return [...rules, ...this.#sets.leftOut()];
+  }
+
   /** Takes in what was read from the kernel, in place of what was believed. */
   replaceApplied(snapshot: KernelSnapshot): void {
     for (const name of this.#tables.keys()) this.replaceAppliedTable(name, snapshot.tables.get(name));
@@ -203,6 +231,15 @@ export class RuleState {
     for (const { table, name, isHeld } of plan.deleteChains)
       this.#tables.get(table)?.written(name, isHeld === true ? '' : undefined);
   }
+}
+
+/**
+ * Without such a rule no more is let through: of the filter table one that lets something through, of nat one that translates. Without one
+ * that returns in nat, others would translate what they should not.
+ */
+function closesNothing({ table, rule }: RuleElement): boolean {
+  const returns = ` ${rule}`.endsWith(' -j RETURN');
+  return table === 'nat' ? !returns : returns || ` ${rule}`.endsWith(' -j ACCEPT');
 }
 
 function worst(drifts: readonly Drift[]): Drift {

@@ -1,4 +1,5 @@
 import { DeltaTracker } from './delta-tracker.ts';
+import type { MemberElement } from './kernel-element.ts';
 import { MemberTracker } from './member-tracker.ts';
 import type { SetName } from './names.ts';
 import type { SetSizes } from './parse-ipset-list.ts';
@@ -17,6 +18,8 @@ export class SetState {
   readonly #stuck = new Set<SetName>();
   /** Sets of which the members may differ. */
   readonly #changed = new Set<SetName>();
+  /** Members that sets do without, whatever is wanted. */
+  readonly #leftOut = new Map<SetName, Set<string>>();
 
   constructor(isOwn: (name: string) => boolean) {
     this.#isOwn = isOwn;
@@ -32,6 +35,7 @@ export class SetState {
   undefine(set: SetName): void {
     this.#sets.removeDesired(set);
     this.#members.get(set)?.clear();
+    this.#leftOut.delete(set);
     this.#forgetIfGone(set);
   }
 
@@ -43,6 +47,28 @@ export class SetState {
   remove(set: SetName, member: string): void {
     this.#tracker(set).remove(member);
     this.#changed.add(set);
+  }
+
+  spec(set: SetName): SetSpec | undefined {
+    return this.#sets.desired(set);
+  }
+
+  /** For as long as the set is wanted it does without this member. */
+  leaveOut(set: SetName, member: string): void {
+    this.#leftOut.set(set, new Set([...(this.#leftOut.get(set) ?? []), member]));
+  }
+
+  leaveNothingOut(): void {
+    this.#leftOut.clear();
+  }
+
+  /** Members that sets do without and should have. */
+  leftOut(): readonly MemberElement[] {
+    return [...this.#leftOut].flatMap(([set, members]) =>
+      [...members]
+        .filter((member) => this.#members.get(set)?.toAdd().has(member) === true)
+        .map((member) => ({ kind: 'member', set, member }) as const),
+    );
   }
 
   replaceApplied(snapshots: ReadonlyMap<SetName, SetSnapshot>): void {
@@ -85,7 +111,9 @@ export class SetState {
       createSets: createSets.toSorted((a, b) => (a.name < b.name ? -1 : 1)),
       addMembers: memberChanges(changed, (set) => {
         const tracker = this.#tracker(set);
-        return emptied.has(set) ? tracker.wanted() : tracker.toAdd();
+        const members = emptied.has(set) ? tracker.wanted() : tracker.toAdd();
+        const leftOut = this.#leftOut.get(set);
+        return leftOut === undefined ? members : [...members].filter((member) => !leftOut.has(member));
       }).map((change) => (this.#joinsLast(change.set) ? { ...change, last: true } : change)),
       removeMembers: memberChanges(changed, (set) => (emptied.has(set) ? [] : this.#tracker(set).toRemove())),
       destroySets: destroySets.toSorted(),

@@ -4,6 +4,7 @@ import { DeltaTracker } from './delta-tracker.ts';
 import { type ForeignReference, foreignReferences } from './foreign-reference.ts';
 import { type Drift, jumpDrift } from './jump-drift.ts';
 import { foreignRules, type Jump, type JumpOwnership, planJumps, targetOf } from './jumps.ts';
+import type { RuleElement } from './kernel-element.ts';
 import type { ChainName, TableName } from './names.ts';
 import { normalizeRule } from './normalize-rule.ts';
 import type { ChainWrite, JumpChange, Plan, StaleChain } from './plan.ts';
@@ -23,6 +24,12 @@ interface ChainContent {
   readonly earlyRule: string | undefined;
 }
 
+interface LeftOutRules {
+  /** The chain as it is wanted. */
+  readonly whole: ChainContent;
+  readonly rules: ReadonlySet<string>;
+}
+
 /** The chains and jumps of one part in one table: as they should be and as they are in the kernel. */
 export class TableState {
   readonly #family: Family;
@@ -33,6 +40,8 @@ export class TableState {
   #jumps: readonly Jump[] = [];
   /** Of rules in chains of others. */
   #references: readonly ForeignReference[] = [];
+  /** Chains that do without some of the rules that are wanted. */
+  readonly #leftOut = new Map<ChainName, LeftOutRules>();
 
   constructor(family: Family, table: TableName, ownership: Ownership) {
     this.#family = family;
@@ -47,10 +56,37 @@ export class TableState {
   }
 
   setChain(name: ChainName, content: ChainContent): void {
-    this.#chains.setDesired(name, content);
+    const leftOut = this.#leftOut.get(name);
+    if (leftOut === undefined) this.#chains.setDesired(name, content);
+    else this.#setWithout(name, content, leftOut.rules);
+  }
+
+  /** For as long as the chain is wanted it does without this rule. */
+  leaveOut(name: ChainName, rule: string): void {
+    const leftOut = this.#leftOut.get(name);
+    const whole = leftOut?.whole ?? this.#chains.desired(name);
+    if (whole !== undefined) this.#setWithout(name, whole, new Set([...(leftOut?.rules ?? []), rule]));
+  }
+
+  leaveNothingOut(): void {
+    for (const [name, { whole }] of this.#leftOut) this.#chains.setDesired(name, whole);
+    this.#leftOut.clear();
+  }
+
+  leftOut(): readonly RuleElement[] {
+    const table = this.#table;
+    return [...this.#leftOut].flatMap(([chain, { rules }]) =>
+      Array.from(rules, (rule) => ({ kind: 'rule', table, chain, rule }) as const),
+    );
+  }
+
+  #setWithout(name: ChainName, whole: ChainContent, rules: ReadonlySet<string>): void {
+    this.#leftOut.set(name, { whole, rules });
+    this.#chains.setDesired(name, without(whole, rules));
   }
 
   removeChain(name: ChainName): void {
+    this.#leftOut.delete(name);
     this.#chains.removeDesired(name);
   }
 
@@ -190,6 +226,16 @@ export class TableState {
   #jumpsIn(builtin: string): readonly Jump[] {
     return this.#jumps.filter((jump) => jump.builtin === builtin);
   }
+}
+
+function without(content: ChainContent, leftOut: ReadonlySet<string>): ChainContent {
+  const rules = content.rules.split('\n').filter((rule) => !leftOut.has(rule));
+  const { earlyRule } = content;
+  return {
+    ...content,
+    rules: rules.join('\n'),
+    earlyRule: earlyRule !== undefined && leftOut.has(earlyRule) ? undefined : earlyRule,
+  };
 }
 
 /** Other versions of iptables spell some rules differently; only a difference in meaning counts. */

@@ -261,8 +261,9 @@ describe.skipIf(!able).each(backends)('%s', (backend) => {
 });
 
 /** Without the chains and sets in which things are tried; that is, what is in force. */
-function withoutTrials({ tables, sets }: KernelSnapshot): KernelSnapshot {
+function withoutTrials({ tables, sets, ...others }: KernelSnapshot): KernelSnapshot {
   return {
+    ...others,
     tables: new Map(
       [...tables].map(([name, table]) => [
         name,

@@ -18,6 +18,7 @@ import {
   type FaultWorld,
   families,
 } from '../support/fault-world.ts';
+import { FaultyTools } from '../support/faulty-tools.ts';
 import { type MutatedObject, mutatedNamespace, mutatedObjects } from '../support/mutated-objects.ts';
 import { firstPacket } from '../support/policy-node.ts';
 import { seededRandom } from '../support/random.ts';
@@ -45,15 +46,21 @@ for (const backend of backends) {
     () => {
       let faults: FaultWorld;
       let weir: WeirProcess;
+      let tools: FaultyTools;
+      const programs = ['ipset', `iptables-${backend}-restore`, `ip6tables-${backend}-restore`];
       const told: (readonly string[])[] = [];
 
       beforeAll(async () => {
         process.stderr.write(`WEIR_SEED=${seed} repeats the mutated objects\n`);
+        tools = await FaultyTools.mount(programs);
         faults = await createFaultWorld(backend);
         await faults.setServices(services, guardedPods(faults));
         weir = await faults.start();
       }, 60_000);
-      afterAll(() => faults.dispose());
+      afterAll(async () => {
+        await faults.dispose();
+        await tools.unmount();
+      });
 
       test('the right ones work, the wrong ones are named, and nothing stops the others', async () => {
         const pods = ['a', 'b', 'c'].flatMap((name) => faults.pod(name as 'a').addresses);
@@ -114,6 +121,38 @@ for (const backend of backends) {
         await faults.setFile(`round-${rounds - 1}`, undefined);
         await expect.poll(() => planned(faults), patience).toEqual([]);
         expect(await load.stop()).toMatchObject({ failures: {} });
+      }, 120_000);
+
+      test('values that the kernel refuses among all of that are left out and named', async () => {
+        const round = rounds;
+        const refused = [`198.18.${round}.1`, `2001:db8:18:${round.toString(16)}::1`, '10.98.128.0/17'];
+        for (const program of programs) await tools.refuseLines(program, refused.join('\n'));
+        const isRefused = (text: string): boolean => refused.some((part) => text.includes(part));
+        const objects = mutatedObjects({ seed, count: objectsOfEachRound, round, node: 'node-a', taken: [] });
+        const from = weir.lines.length;
+        await faults.setFile(
+          `round-${round}`,
+          objects.map(({ manifest }) => manifest),
+        );
+        const decoded = decodeAll(objects).objects.filter(
+          (object) => object.kind !== 'Service' || !Object.values(object.clusterIPs).some(isRefused),
+        );
+        await expect.poll(() => wrongServices(faults, decoded), patience).toEqual([]);
+        const refusals = (): readonly string[] =>
+          weir.lines.slice(from).filter((line) => / ERROR .*: the kernel refuses /.test(line));
+        const named = (field: RegExp): boolean => refusals().some((line) => field.test(line));
+        await expect
+          .poll(
+            () => [named(/ Service fuzz\/zz\S+: spec\.externalIPs: /), named(/ NetworkPolicy fuzz\/zz/)],
+            patience,
+          )
+          .toEqual([true, true]);
+        expect(refusals().filter((line) => !isRefused(line))).toEqual([]);
+        expect(JSON.stringify(await faults.rules())).not.toMatch(new RegExp(refused.join('|')));
+        told.push(weir.lines.slice(from));
+        for (const program of programs) await tools.refuseLines(program, undefined);
+        await faults.setFile(`round-${round}`, undefined);
+        await expect.poll(() => planned(faults), patience).toEqual([]);
       }, 120_000);
 
       test('no write fails, and nothing that somebody wrote reaches a terminal', () => {

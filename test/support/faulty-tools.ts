@@ -59,6 +59,14 @@ export class FaultyTools {
     await this.#order(tool, [`cut ${lines}`]);
   }
 
+  /**
+   * From now on no run that writes takes lines that have this text, as the kernel would: ipset names the first, iptables-nft-restore all of
+   * them, iptables-legacy-restore only the end of the transaction. `undefined`: everything is taken again.
+   */
+  async refuseLines(tool: string, text: string | undefined): Promise<void> {
+    await writeFile(join(this.#folder, `${tool}.refused`), text ?? '');
+  }
+
   /** The next run takes this much longer. */
   async delay(tool: string, seconds: number): Promise<void> {
     await this.#order(tool, [`delay ${seconds}`]);
@@ -149,6 +157,37 @@ if [ -s "$orders" ]; then
   { cat ${folder}/${tool}.half; sleep 0.5; kill -KILL $pid; } >${folder}/${tool}.fifo.$$
   rm ${folder}/${tool}.fifo.$$
   kill -KILL $$
+fi
+refused=${folder}/${tool}.refused
+if [ -s "$refused" ]; then
+  input=${folder}/${tool}.input.$$
+  cat >"$input"
+  if grep -qF -- "$(cat "$refused")" "$input"; then
+    lines=$(grep -nF -- "$(cat "$refused")" "$input" | cut -d: -f1)
+    first=$(echo "$lines" | head -n 1)
+    case ${tool} in
+    ipset)
+      head -n $((first - 1)) "$input" | ${real} "$@"
+      echo "ipset v7.17: Error in line $first: Kernel error received: Invalid argument" >&2
+      code=1
+      ;;
+    *nft*)
+      echo "${tool} v1.8.9 (nf_tables): " >&2
+      for line in $lines; do echo "line $line: RULE_APPEND failed (Invalid argument): rule in chain X" >&2; done
+      code=4
+      ;;
+    *)
+      echo "iptables-restore: line $(awk -v n="$first" 'NR > n && $0 == "COMMIT" { print NR; exit }' "$input") failed" >&2
+      code=1
+      ;;
+    esac
+    rm "$input"
+    exit $code
+  fi
+  ${real} "$@" <"$input"
+  code=$?
+  rm "$input"
+  exit $code
 fi
 exec ${real} "$@"
 `;

@@ -110,8 +110,12 @@ export class ClosedStart {
   /** Whether the rules of the last `finish` close the address. */
   isClosed(ip: string): boolean {
     if (this.#closed.has(ip)) return true;
-    if (this.#closes !== 'ranges' || !this.#isInRanges(ip)) return false;
-    return ![...this.#local.values()].some((addresses) => addresses.includes(ip));
+    return this.wouldClose(ip) && ![...this.#local.values()].some((addresses) => addresses.includes(ip));
+  }
+
+  /** Whether the rules of the last `finish` close the address unless a known pod owns it. */
+  wouldClose(ip: string): boolean {
+    return this.#closes === 'ranges' && this.#isInRanges(ip);
   }
 
   /** `undefined` where addresses follow the ranges, or nothing depends on it. */

@@ -146,6 +146,11 @@ export class PolicyRules {
     return this.#closedStart.isClosed(ip);
   }
 
+  /** Whether an address may not talk unless a known pod owns it, as of the last `finish`. */
+  wouldClose(ip: string): boolean {
+    return this.#closedStart.wouldClose(ip);
+  }
+
   /** Whether pods' addresses follow the ranges of this node, as of the last `finish`; `undefined`: they do, or nobody asks. */
   rangeMismatch(): RangeMismatch | undefined {
     return this.#closedStart.mismatch();
