@@ -93,7 +93,7 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
   };
 }
 
-/** An answer of iptables-save that has this table in it: one without rules, unless the answer says otherwise. */
+/** An answer of iptables-save that has this table in it: one of another program without rules, unless the answer says otherwise. */
 function withTable(table: string, result: Partial<CommandResult>): Partial<CommandResult> {
   const { stdout = '', exitCode = 0 } = result;
   const isWhole = exitCode !== 0 || stdout.includes(`*${table}\n`);
@@ -102,7 +102,7 @@ function withTable(table: string, result: Partial<CommandResult>): Partial<Comma
 
 function emptyTable(table: string): string {
   const chains = table === 'nat' ? ['PREROUTING', 'OUTPUT', 'POSTROUTING'] : ['INPUT', 'FORWARD', 'OUTPUT'];
-  return `*${table}\n${chains.map((chain) => `:${chain} ACCEPT [0:0]\n`).join('')}COMMIT\n`;
+  return `*${table}\n${chains.map((chain) => `:${chain} ACCEPT [0:0]\n`).join('')}:OTHERS - [0:0]\nCOMMIT\n`;
 }
 
 /** The filter table of `iptables-save` as `iptables -S` lists it. */
