@@ -284,6 +284,8 @@ async function wrongServices(faults: FaultWorld, objects: readonly ApiObject[]):
           isLoopback(port.clusterIP) ||
           // Such a packet is the node's own: kube-proxy rejects for cluster IPs on the way through and out only, and so does Weir.
           (internalRefusal !== undefined && faults.node.addresses.includes(port.clusterIP)) ||
+          // A policy drops what comes to the guarded pod, also where a Service has its address.
+          (internalRefusal !== undefined && faults.pod('b').addresses.includes(port.clusterIP)) ||
           claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1
         )
           continue;
