@@ -9,6 +9,7 @@ import {
   type PodName,
 } from '../support/fault-world.ts';
 import { FaultyTools } from '../support/faulty-tools.ts';
+import { rotating } from '../support/rotating.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
@@ -119,7 +120,7 @@ const podOf = (name: string, ips: readonly string[], node = 'node-a'): Manifest 
   status: { phase: 'Running', podIP: ips[0], podIPs: ips.map((ip) => ({ ip })) },
 });
 
-for (const backend of backends) {
+for (const backend of rotating('refused-values', backends)) {
   describe.skipIf(!canRunFaults(backend))(
     `a value that the kernel refuses, on the ${backend} backend`,
     () => {
