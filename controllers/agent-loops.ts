@@ -238,9 +238,9 @@ export class AgentLoops {
     });
   }
 
-  async #synced({ inForce, read, fullReadMs }: SyncResult): Promise<void> {
+  async #synced({ inForce, read, resync }: SyncResult): Promise<void> {
     const { config, store, diagnostics, readiness, kernel, otherProxy } = this.#options;
-    if (fullReadMs !== undefined) this.#audit.looked(fullReadMs);
+    if (resync !== undefined) this.#audit.resynced(resync.what, resync.readMs);
     const conflicts = this.#services.conflictDiagnostics();
     diagnostics.replace('addresses', conflicts);
     diagnostics.replace('the kernel', this.#leftOut.diagnostics());
@@ -272,11 +272,20 @@ export class AgentLoops {
     return new DriftAudit({
       clock,
       families: kernel.families,
+      changes: kernel.changes,
+      canaryKeeper: kernel.canaryKeeper,
       setSizes: (signal) => readSetSizes(kernel.lookCommands, signal),
       syncPeriodMs: config.iptablesSyncPeriod,
       isWatched: (part) => otherProxy.mayWrite(part),
       onSuspicion: (reason, suspects) => this.#loop.recheck(reason, suspects),
+      onSetsDue: () => this.#loop.recheckSets(),
       onVerified: (family, part) => metrics.sync.verified(family, part),
+      onSignalled: (isSignalled) =>
+        log.debug(
+          isSignalled
+            ? 'every change of the rules is signalled: quick checks only follow one'
+            : 'changes of the rules are not signalled: a quick check every 1.5 s',
+        ),
       onContest: (moves) => {
         metrics.node.contested();
         log.warn(

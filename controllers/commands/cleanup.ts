@@ -8,6 +8,7 @@ import {
   leftoverText,
   removeProxyLeftover,
 } from '../../pkg/apply/index.ts';
+import { canaryOwnership } from '../../pkg/change-signal/index.ts';
 import { type CleanupConfig, type Flags, parseCleanupConfig } from '../../pkg/config/index.ts';
 import {
   BuiltinChains,
@@ -148,12 +149,12 @@ function refuseWithoutSuccessor({ tables }: KernelSnapshot, { family }: FamilyTo
   }
 }
 
-/** All parts, since nothing is wanted of any. After a hand-back the KUBE- chains and sets are kube-proxy's. */
+/** All parts and the canary, since nothing is wanted of any. After a hand-back the KUBE- chains and sets are kube-proxy's. */
 function partStates(
   kernel: KernelSnapshot,
   { family }: FamilyTools,
   handBack: boolean,
-): readonly [RuleState, RuleState] {
+): readonly [RuleState, ...RuleState[]] {
   const builtins = new BuiltinChains();
   const stateOf = (part: Part): RuleState => {
     const ownership = partOwnership(part, family);
@@ -166,7 +167,9 @@ function partStates(
     state.replaceApplied(kernel);
     return state;
   };
-  return [stateOf('policies'), stateOf('services')];
+  const canary = new RuleState(family, canaryOwnership, builtins);
+  canary.replaceApplied(kernel);
+  return [stateOf('policies'), stateOf('services'), canary];
 }
 
 /** More chains than this are counted, not listed. */

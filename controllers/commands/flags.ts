@@ -126,7 +126,7 @@ const runFlags: readonly Flag[] = [
   [
     '--iptables-sync-period <duration>',
     '30s',
-    'How often the kernel is compared with what should be there, such as 30s or 1m. Less often where reading it is slow.',
+    'How often sets, and all rules where any may have changed, are compared with what should be there, such as 30s or 1m. Less often where reading is slow.',
   ],
   [
     '--iptables-min-sync-period <duration>',

@@ -1,7 +1,9 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Table } from '../../pkg/change-signal/index.ts';
 import { chainName, setName } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
+import type { ChangeNews } from './change-watch.ts';
 import { DriftAudit } from './drift-audit.ts';
 import type { Part } from './part-ownership.ts';
 import type { PartSync } from './part-sync.ts';
@@ -19,6 +21,10 @@ describe('DriftAudit', () => {
   let verified: string[];
   let suspects: readonly (readonly string[])[];
   let otherProxyWrites: boolean;
+  let news: (table: Table) => ChangeNews;
+  let canary: string[];
+  let setsDue: number;
+  let signals: boolean[];
   let audit: DriftAudit;
 
   beforeEach(async () => {
@@ -30,10 +36,20 @@ describe('DriftAudit', () => {
     verified = [];
     suspects = [];
     otherProxyWrites = false;
+    // No signal: a quick check each time.
+    news = () => 'unknown';
+    canary = [];
+    setsDue = 0;
+    signals = [];
     for (const family of fake.families) await family.refresh(family.parts, signal);
     audit = new DriftAudit({
       clock,
       families: fake.families,
+      changes: { ask: async () => news, stop: () => undefined },
+      canaryKeeper: {
+        sings: ({ family, table }) => canary.push(`${family} ${table} sings`),
+        silent: async ({ family, table }) => void canary.push(`${family} ${table} is silent`),
+      },
       setSizes: fake.setSizes,
       syncPeriodMs: 30_000,
       isWatched: (part) => part !== 'services' || !otherProxyWrites,
@@ -41,6 +57,8 @@ describe('DriftAudit', () => {
         suspicions.push(reason);
         suspects = [...suspects, parts === undefined ? ['all'] : parts.map(nameOf)];
       },
+      onSetsDue: () => void (setsDue += 1),
+      onSignalled: (isSignalled) => signals.push(isSignalled),
       onVerified: (family, part) => verified.push(`${family} ${part}`),
       onContest: (moves) => contests.push(moves),
       onError: (error) => errors.push(error),
@@ -180,7 +198,7 @@ describe('DriftAudit', () => {
   });
 
   test('waits longer where reading everything is slow', async () => {
-    audit.looked(2000);
+    audit.resynced('everything', 2000);
     void audit.start();
     await clock.advance(99_000);
     expect(suspicions).toEqual([]);
@@ -190,7 +208,7 @@ describe('DriftAudit', () => {
   });
 
   test('and yet once in ten minutes', async () => {
-    audit.looked(60_000);
+    audit.resynced('everything', 60_000);
     void audit.start();
     await clock.advance(599_000);
     expect(suspicions).toEqual([]);
@@ -209,7 +227,7 @@ describe('DriftAudit', () => {
         return run(command, stop);
       });
       // Nothing but glances for as long as a test lasts.
-      audit.looked(20_000);
+      audit.resynced('everything', 20_000);
     });
 
     test('notices within two seconds after a long write that somebody has flushed', async () => {
@@ -236,6 +254,173 @@ describe('DriftAudit', () => {
       fake.answer('IPv4', 'save', { stdout: ours });
       await clock.advance(15_000);
       expect(suspicions).toEqual(['somebody else changed the rules']);
+      audit.stop();
+    });
+  });
+
+  describe('with a signal that works', () => {
+    const sets = new Set(['ipset list -t']);
+
+    /** What ran in the next two quick checks. */
+    async function ranMeanwhile(): Promise<ReadonlySet<string>> {
+      fake.ran();
+      await clock.advance(3000);
+      return new Set(fake.ran());
+    }
+
+    /** The signal tells it once. */
+    async function tell(once: ChangeNews, table?: Table['table']): Promise<ReadonlySet<string>> {
+      fake.ran();
+      news = (asked) => (table === undefined || asked.table === table ? once : 'unchanged');
+      await clock.advance(1500);
+      news = () => 'unchanged';
+      return new Set(fake.ran());
+    }
+
+    beforeEach(async () => {
+      fake.answer('IPv4', 'save', { stdout: ours });
+      await reread();
+      // Only what a test asks for is compared.
+      audit.resynced('everything', 20_000);
+      news = () => 'unchanged';
+      void audit.start();
+      await clock.advance(1500);
+      expect(new Set(fake.ran()).size).toBeGreaterThan(4);
+    });
+    afterEach(() => {
+      audit.stop();
+    });
+
+    test('looks at nothing but the sets while nothing has changed, and says that all is well', async () => {
+      verified = [];
+      expect(await ranMeanwhile()).toEqual(sets);
+      expect(verified).toEqual([...all, ...all]);
+    });
+
+    test('looks once at the tables that Weir itself has written', async () => {
+      expect(await tell('written', 'filter')).toEqual(
+        new Set(['ipset list -t', 'iptables-nft -t filter -S', 'ip6tables-nft -t filter -S']),
+      );
+      expect(await ranMeanwhile()).toEqual(sets);
+      await clock.advance(60_000);
+      expect(suspicions).toEqual([]);
+    });
+
+    test('finds what others have changed', async () => {
+      fake.answer('IPv4', 'save', { stdout: ours.replace(':KUBE-FORWARD - [0:0]\n', '') });
+      expect(await ranMeanwhile()).toEqual(sets);
+      await tell('changed by others');
+      expect(suspicions).toEqual(['somebody else changed the rules']);
+      expect(suspects).toEqual([['IPv4 services']]);
+      // Until it is repaired, whatever the signal says.
+      expect((await ranMeanwhile()).size).toBeGreaterThan(1);
+    });
+
+    test('has everything compared at once when others have changed what a quick check does not see', async () => {
+      audit.resynced('everything', 50);
+      await clock.advance(7000);
+      await tell('changed by others');
+      expect(suspicions).toEqual([]);
+      await clock.advance(3000);
+      const reason = 'somebody else changed something that a quick check does not see';
+      expect(suspicions).toEqual([reason]);
+      audit.resynced('everything', 50);
+      await clock.advance(12_000);
+      await tell('changed by others', 'nat');
+      expect(suspicions).toEqual([reason, reason]);
+    });
+
+    test('notices a flush no later when the sets are due', async () => {
+      audit.resynced('everything', 50);
+      await clock.advance(28_500);
+      fake.answer('IPv4', 'save', { stdout: ours.replace(':KUBE-FORWARD - [0:0]\n', '') });
+      await tell('changed by others');
+      expect([suspicions, setsDue]).toEqual([['somebody else changed the rules'], 1]);
+    });
+
+    test('looks again where a quick check failed', async () => {
+      fake.answer('IPv4', 'save', { exitCode: 1, stderr: 'broken' });
+      await tell('written');
+      expect(errors).toHaveLength(1);
+      fake.answer('IPv4', 'save', { stdout: ours.replace(':WEIR-FORWARD - [0:0]\n', '') });
+      await clock.advance(1500);
+      expect(suspects).toEqual([['IPv4 policies']]);
+    });
+
+    test('looks again where Weir wrote while it looked', async () => {
+      const [family] = fake.families;
+      if (family === undefined) throw new Error('no family');
+      const steps = vi.spyOn(family, 'quickCheck');
+      steps.mockResolvedValueOnce(new Map(family.parts.map((part) => [part, 'unknown'])));
+      await tell('written');
+      fake.answer('IPv4', 'save', { stdout: ours.replace(':WEIR-FORWARD - [0:0]\n', '') });
+      await clock.advance(1500);
+      expect(suspects).toEqual([['IPv4 policies']]);
+    });
+
+    test('notices that a set was emptied', async () => {
+      fake.showSets('save', 'create WEIR-4-KNOWN hash:ip family inet\nadd WEIR-4-KNOWN 10.0.0.1\n');
+      fake.showSets('list', 'Name: WEIR-4-KNOWN\nNumber of entries: 1\n');
+      const name = setName('WEIR-4-KNOWN');
+      partOf(0, 'policies').state.defineSet({ name, type: 'hash:ip', family: 'IPv4', maxElements: 65_536 });
+      await reread();
+      expect(await ranMeanwhile()).toEqual(sets);
+      fake.showSets('list', 'Name: WEIR-4-KNOWN\nNumber of entries: 0\n');
+      await clock.advance(1500);
+      expect(suspicions).toEqual(['somebody else changed the sets']);
+    });
+
+    test('looks at Services again when they are Weir´s again', async () => {
+      otherProxyWrites = true;
+      await clock.advance(1500);
+      otherProxyWrites = false;
+      expect(await ranMeanwhile()).toContain('iptables-nft');
+      expect(await ranMeanwhile()).toEqual(sets);
+    });
+
+    test('compares the sets once in a sync period, and everything when Weir has written or the signal was lost', async () => {
+      audit.resynced('everything', 50);
+      await clock.advance(31_500);
+      expect([suspicions, setsDue]).toEqual([[], 1]);
+      expect(signals).toEqual([true]);
+      for (const [once, reason] of [
+        ['written', 'it is time to compare everything'],
+        ['unknown', 'changes were not signalled for a while'],
+      ] as const) {
+        audit.resynced('everything', 50);
+        suspicions = [];
+        await tell(once);
+        await clock.advance(30_000);
+        expect(suspicions).toEqual([reason]);
+      }
+      expect(signals).toEqual([true, false, true]);
+    });
+  });
+
+  describe('with a canary', () => {
+    test('has it written where it is silent, once the rules beside it are known to be right', async () => {
+      fake.answer('IPv4', 'save', { stdout: ours });
+      news = ({ family }) => (family === 'IPv4' ? 'unknown' : 'unchanged');
+      void audit.start();
+      await clock.advance(1500);
+      expect(canary.filter((line) => line.startsWith('IPv4'))).toEqual([]);
+      await reread();
+      canary = [];
+      await clock.advance(1500);
+      expect(canary.toSorted()).toEqual([
+        'IPv4 filter is silent',
+        'IPv4 nat is silent',
+        'IPv6 filter sings',
+        'IPv6 nat sings',
+      ]);
+      audit.stop();
+    });
+
+    test('does not touch nat while another proxy writes Services', async () => {
+      otherProxyWrites = true;
+      void audit.start();
+      await clock.advance(3000);
+      expect(new Set(canary)).toEqual(new Set(['IPv4 filter is silent', 'IPv6 filter is silent']));
       audit.stop();
     });
   });

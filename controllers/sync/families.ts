@@ -6,11 +6,14 @@ import {
   ipv6Off,
   KernelWriter,
 } from '../../pkg/apply/index.ts';
+import { CanarySignal, RulesetListener } from '../../pkg/change-signal/index.ts';
 import type { RuleConfig } from '../../pkg/config/index.ts';
 import { BuiltinChains, RuleState } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, type CommandRunner, ShellCommandRunner } from '../../pkg/runtime/index.ts';
+import { CanaryKeeper } from './canary-keeper.ts';
+import { ChangeWatch } from './change-watch.ts';
 import { FamilySync } from './family-sync.ts';
 import { type Part, partOwnership, parts, ruleLandmarks } from './part-ownership.ts';
 import { PartSync } from './part-sync.ts';
@@ -21,6 +24,10 @@ export interface Kernel {
   readonly families: readonly FamilySync[];
   /** For small programs that only look, and run all the time. */
   readonly lookCommands: CommandRunner;
+  /** Whether anybody has changed the rules. Does nothing until it is asked. */
+  readonly changes: ChangeWatch;
+  /** Where the signal needs rules of its own. */
+  readonly canaryKeeper: CanaryKeeper | undefined;
 }
 
 /** Finds out what the node's kernel and programs can do, and prepares one writer for each family. */
@@ -39,29 +46,50 @@ export async function openKernel(
   const whyAbsent = new Map(tools.absent.map(({ tools: { family }, why }) => [family, why]));
   for (const [family, why] of whyAbsent) report.absent(family, why);
   const all = [...tools.families, ...tools.absent.map((absent) => absent.tools)].toSorted(byFamily);
-  const families = all.map((ofFamily) => {
-    const { family } = ofFamily;
-    const writer = new KernelWriter({
+  const createWriter = (ofFamily: FamilyTools): KernelWriter =>
+    new KernelWriter({
       tools: ofFamily,
       commands,
       lookCommands,
       landmarks: ruleLandmarks,
-      ...(family === 'IPv6' ? { whyOff: () => ipv6Off('/proc') } : {}),
-      onRead: (snapshot) => report.read(family, snapshot),
+      ...(ofFamily.family === 'IPv6' ? { whyOff: () => ipv6Off('/proc') } : {}),
+      onRead: (snapshot) => report.read(ofFamily.family, snapshot),
       clock,
       onContention,
     });
-    return createFamily(family, writer, clock, whyAbsent.get(family));
-  });
-  return { tools, families, lookCommands };
+  const writers = new Map(all.map((ofFamily) => [ofFamily.family, createWriter(ofFamily)]));
+  const onProblem = (problem: string): void =>
+    log.info(
+      `${problem}. Changes by others are looked for by a quick check every 1.5 s instead, which takes more processor time`,
+    );
+  const isLegacy = tools.backend === 'legacy';
+  const signal = isLegacy ? new CanarySignal({ onProblem }) : new RulesetListener({ clock, onProblem });
+  const families: FamilySync[] = [];
+  const changes = new ChangeWatch(signal, writers, () => families.flatMap((family) => family.tables()));
+  for (const [family, writer] of writers)
+    families.push(createFamily(family, writer, clock, { changes, whyAbsent: whyAbsent.get(family) }));
+  return {
+    tools,
+    families,
+    lookCommands,
+    changes,
+    canaryKeeper: isLegacy ? new CanaryKeeper({ clock, writers, onProblem }) : undefined,
+  };
 }
 
-/** All parts of one family, with one writer. `whyAbsent`: the node does not have the family, as far as was looked. */
+export interface FamilyOptions {
+  /** Tells changes of others from those of a write. */
+  readonly changes?: Pick<ChangeWatch, 'aroundWrite'>;
+  /** Why the node does not have the family, as far as was looked. */
+  readonly whyAbsent?: string | undefined;
+}
+
+/** All parts of one family, with one writer. */
 export function createFamily(
   family: Family,
   writer: KernelWriter,
   clock: Clock,
-  whyAbsent?: string,
+  { changes, whyAbsent }: FamilyOptions = {},
 ): FamilySync {
   const builtins = new BuiltinChains();
   const stateOf = (part: Part): RuleState => {
@@ -72,6 +100,7 @@ export function createFamily(
   return new FamilySync({
     family,
     writer,
+    changes,
     builtins,
     parts: parts.map((part) => new PartSync(part, stateOf(part))),
     now: () => clock.now(),

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest';
-import { chainName, type SetSizes, setName } from '../../pkg/kernel/index.ts';
+import { chainName, type SetSizes, setName, type TableName } from '../../pkg/kernel/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { inputOf } from '../../test/support/fake-command-runner.ts';
 import { type FakeFamilies, fakeFamilies } from '../../test/support/fake-families.ts';
@@ -65,6 +65,57 @@ describe('FamilySync', () => {
     expect([policies.isUnknown, services.isUnknown]).toEqual([false, true]);
   });
 
+  test('reads the sets alone where no more is in doubt, and repairs them', async () => {
+    const name = setName('WEIR-4-A');
+    services.state.defineSet({ name, type: 'hash:ip', family: 'IPv4', maxElements: 16 });
+    services.state.addMember(name, '10.0.0.1');
+    await refresh();
+    await write();
+    fake.ran();
+    services.invalidateSets();
+    fake.showSets('save', 'create WEIR-4-A hash:ip family inet maxelem 16\nadd WEIR-4-A 10.0.0.9\n');
+    expect(await refresh()).toMatchObject([{ part: { part: 'services' }, what: 'sets' }]);
+    expect(fake.ran()).toEqual(['ipset save']);
+    expect(await write()).toMatchObject([
+      { part: { part: 'policies' }, plan: undefined },
+      {
+        part: { part: 'services' },
+        plan: {
+          writeChains: [],
+          addMembers: [{ set: name, members: ['10.0.0.1'] }],
+          removeMembers: [{ set: name, members: ['10.0.0.9'] }],
+        },
+      },
+    ]);
+    expect(await refresh()).toEqual([]);
+  });
+
+  test('reads everything where more than the sets is in doubt, or they could not be read', async () => {
+    await refresh();
+    for (const part of family.parts) part.invalidateSets();
+    policies.invalidate();
+    policies.invalidateSets();
+    fake.ran();
+    expect(await refresh()).toMatchObject([
+      { part: { part: 'services' }, what: 'sets' },
+      { part: { part: 'policies' }, what: 'everything' },
+    ]);
+    services.invalidateSets();
+    const run = fake.commands.run.bind(fake.commands);
+    fake.commands.run = async () => ({
+      exitCode: 1,
+      stdout: '',
+      stderr: 'broken',
+      timedOut: false,
+      durationMs: 0,
+    });
+    expect(await refresh()).toMatchObject([
+      { part: { part: 'services' }, what: 'sets', error: { code: 'WEIR_SAVE_FAILED' } },
+    ]);
+    fake.commands.run = run;
+    expect(await refresh()).toMatchObject([{ part: { part: 'services' }, what: 'sets' }]);
+  });
+
   test('lets the policies go on where the table of Services cannot be read', async () => {
     fake.answerFor('IPv4', ['-t', 'nat'], { exitCode: 1, stderr: 'broken' });
     expect(await refresh()).toMatchObject([
@@ -99,7 +150,9 @@ describe('FamilySync', () => {
     expect(family.unenforceable).toContain('Invalid argument');
     expect(inShort(await write())).toEqual(['policies: nothing', 'services: nothing']);
     fake.ran();
-    const found = await family.quickCheck(family.parts, Promise.resolve(new Map()), signal);
+    const look = { tables: new Set(['filter', 'nat'] as const), setSizes: Promise.resolve(new Map()) };
+    const found = await family.quickCheck(family.parts, look, signal);
+    expect(family.tables()).toEqual([]);
     expect([...found.values()]).toEqual(['unknown', 'unknown']);
     expect(fake.ran()).toEqual([]);
     fake.answer('IPv4', 'save', undefined);
@@ -226,8 +279,12 @@ describe('FamilySync', () => {
     expect(services.isUnknown).toBe(false);
   });
 
-  async function check(sizes = fake.setSizes(signal)): Promise<QuickCheck | undefined> {
-    return (await family.quickCheck(family.parts, sizes, signal)).get(services);
+  async function check(
+    setSizes = fake.setSizes(signal),
+    tables: readonly TableName[] = ['filter', 'nat'],
+  ): Promise<QuickCheck | undefined> {
+    const look = { tables: new Set(tables), setSizes };
+    return (await family.quickCheck(family.parts, look, signal)).get(services);
   }
 
   test('sees in a quick check that a chain in the filter table is gone', async () => {
@@ -240,6 +297,19 @@ describe('FamilySync', () => {
     expect(await check()).toBe('nothing');
     fake.answer('IPv4', 'save', undefined);
     expect(await check()).toBe('changed');
+  });
+
+  test('reads in a quick check no more than it is asked to', async () => {
+    services.state.setChain('filter', chainName('KUBE-FORWARD'), '-j RETURN', 1);
+    await refresh();
+    await write();
+    fake.ran();
+    expect(await check(fake.setSizes(signal), [])).toBe('nothing');
+    expect(fake.ran()).toEqual(['ipset list -t']);
+    expect(await check(fake.setSizes(signal), ['nat'])).toBe('nothing');
+    expect(fake.ran()).toEqual(['ipset list -t', 'iptables-nft']);
+    expect(await check(fake.setSizes(signal), ['filter'])).toBe('changed');
+    expect(fake.ran()).toEqual(['ipset list -t', 'iptables-nft -t filter -S']);
   });
 
   test('does not judge in a quick check what it does not know anyway', async () => {

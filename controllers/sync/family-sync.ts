@@ -1,4 +1,5 @@
 import type { KernelWriter, RefusedElement } from '../../pkg/apply/index.ts';
+import type { Table } from '../../pkg/change-signal/index.ts';
 import {
   type BuiltinChains,
   chainName,
@@ -16,12 +17,16 @@ import {
 } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { isPolicyChain } from '../../pkg/policy/iptables/index.ts';
+import type { ChangeWatch } from './change-watch.ts';
 import type { Part } from './part-ownership.ts';
 import type { PartSync, QuickCheck } from './part-sync.ts';
+import type { Resync } from './resync-timer.ts';
 
 /** What became of one part when the kernel was read. */
 export interface PartRead {
   readonly part: PartSync;
+  /** What was read. */
+  readonly what: Resync;
   /** How long reading took, in milliseconds. */
   readonly readMs: number;
   /** Chains of another proxy are there again. */
@@ -46,6 +51,8 @@ export interface PartWrite {
 export interface FamilySyncOptions {
   readonly family: Family;
   readonly writer: KernelWriter;
+  /** Tells changes of others from those of a write. */
+  readonly changes?: Pick<ChangeWatch, 'aroundWrite'> | undefined;
   /** What the kernel's own chains hold, as all parts know them. */
   readonly builtins: BuiltinChains;
   /** In the order in which they are written. */
@@ -68,8 +75,6 @@ export class FamilySync {
   readonly family: Family;
   readonly parts: readonly PartSync[];
   readonly #options: FamilySyncOptions;
-  /** Beginnings and ends of writes: what was read elsewhere meanwhile says nothing. */
-  #writeSteps = 0;
   /** As the kernel was last read. */
   #isOff = false;
   /** Parts of a write that failed: the next time each is written by itself, so that the guilty one fails alone. */
@@ -92,6 +97,16 @@ export class FamilySync {
     return this.#isOff || policies?.isAbsent !== true ? undefined : policies.state.unavailable.get('filter');
   }
 
+  /** The tables that these parts write and the kernel has; of all parts unless some are named. */
+  tables(parts: readonly PartSync[] = this.parts): readonly Table[] {
+    const { family } = this;
+    return (['filter', 'nat'] as const).flatMap((table) =>
+      parts.some(({ state }) => state.tables.includes(table) && !state.unavailable.has(table))
+        ? [{ family, table }]
+        : [],
+    );
+  }
+
   part(name: Part): PartSync | undefined {
     return this.parts.find(({ part }) => part === name);
   }
@@ -100,6 +115,13 @@ export class FamilySync {
   async refresh(parts: readonly PartSync[], signal: AbortSignal): Promise<readonly PartRead[]> {
     const unknown = parts.filter(({ isUnknown }) => isUnknown);
     const start = this.#options.now();
+    const failed = (part: PartSync, what: Resync, error: unknown): PartRead => ({
+      part,
+      what,
+      readMs: this.#options.now() - start,
+      otherProxyIsBack: false,
+      error,
+    });
     const readFor = async (some: readonly PartSync[]): Promise<readonly PartRead[]> => {
       const tables = [...new Set(some.flatMap(({ state }) => state.tables))];
       const { writer } = this.#options;
@@ -109,15 +131,19 @@ export class FamilySync {
       return some.map((part) => this.#takeIn(part, snapshot, start));
     };
     const readAlone = (part: PartSync): Promise<readonly PartRead[]> =>
-      readFor([part]).catch((error: unknown) => [
-        { part, readMs: this.#options.now() - start, otherProxyIsBack: false, error },
-      ]);
-    if (unknown.length < 2) return (await Promise.all(unknown.map(readAlone))).flat();
+      readFor([part]).catch((error: unknown) => [failed(part, 'everything', error)]);
+    const setsOnly = parts.filter(({ setsAreUnknown }) => setsAreUnknown);
+    const readSets = (): Promise<readonly PartRead[]> =>
+      this.#readSets(setsOnly, start, signal).catch((error: unknown) =>
+        setsOnly.map((part) => failed(part, 'sets', error)),
+      );
+    const sets = setsOnly.length === 0 ? [] : await readSets();
+    if (unknown.length < 2) return [...sets, ...(await Promise.all(unknown.map(readAlone))).flat()];
     try {
-      return await readFor(unknown);
+      return [...sets, ...(await readFor(unknown))];
     } catch {
       // What one part needs may be readable although another's is not.
-      return (await Promise.all(unknown.map(readAlone))).flat();
+      return [...sets, ...(await Promise.all(unknown.map(readAlone))).flat()];
     }
   }
 
@@ -125,9 +151,20 @@ export class FamilySync {
   readonly #known = (table: TableName): Iterable<string> =>
     this.parts.flatMap(({ state }) => [...state.appliedChains(table)]);
 
+  async #readSets(
+    parts: readonly PartSync[],
+    start: number,
+    signal: AbortSignal,
+  ): Promise<readonly PartRead[]> {
+    const snapshot = await this.#options.writer.read([], { signal });
+    for (const part of parts) part.takeInSets(snapshot);
+    const readMs = this.#options.now() - start;
+    return parts.map((part) => ({ part, what: 'sets', readMs, otherProxyIsBack: false }));
+  }
+
   #takeIn(part: PartSync, snapshot: KernelSnapshot, start: number): PartRead {
     const otherProxyIsBack = part.takeIn(snapshot);
-    return { part, readMs: this.#options.now() - start, otherProxyIsBack };
+    return { part, what: 'everything', readMs: this.#options.now() - start, otherProxyIsBack };
   }
 
   /** Writes what differs of these parts: together, unless one of them has just failed. Never rejects. */
@@ -171,26 +208,28 @@ export class FamilySync {
   async #findRefused(plan: Plan, error: unknown, signal: AbortSignal): Promise<readonly RefusedElement[]> {
     const typeOf = (set: SetName): SetType | undefined =>
       this.parts.map(({ state }) => state.setType(set)).find((type) => type !== undefined);
-    this.#writeSteps += 1;
+    const { writer, changes } = this.#options;
+    await changes?.aroundWrite();
     try {
-      return await this.#options.writer.findRefused(plan, error, typeOf, { signal });
+      return await writer.findRefused(plan, error, typeOf, { signal });
     } catch {
       return [];
     } finally {
-      this.#writeSteps += 1;
+      await changes?.aroundWrite();
     }
   }
 
   /** Executes the plan. */
   async #apply(plan: Plan, signal: AbortSignal): Promise<Applied> {
-    this.#writeSteps += 1;
+    const { writer, changes } = this.#options;
+    await changes?.aroundWrite();
     try {
-      const { heldSets } = await this.#options.writer.apply(plan, { signal });
+      const { heldSets } = await writer.apply(plan, { signal });
       return { heldSets };
     } catch (error) {
       return { heldSets: [], error };
     } finally {
-      this.#writeSteps += 1;
+      await changes?.aroundWrite();
     }
   }
 
@@ -212,29 +251,28 @@ export class FamilySync {
 
   /**
    * Looks only where every flush leaves a trace, which is cheap however many Services there are: the filter table, the first nat chain
-   * that packets meet, and the number of members of each set, which somebody else begins to read now. Compares with what was written or
-   * read last, not with what is wanted. A member that is exchanged for another is not seen.
+   * that packets meet, both only if they are among `tables`, and the number of members of each set, which somebody else begins to read
+   * now. Compares with what was written or read last, not with what is wanted. A member that is exchanged for another is not seen.
    */
   async quickCheck(
     parts: readonly PartSync[],
-    setSizes: Promise<SetSizes>,
+    { tables, setSizes }: { readonly tables: ReadonlySet<TableName>; readonly setSizes: Promise<SetSizes> },
     signal: AbortSignal,
   ): Promise<ReadonlyMap<PartSync, QuickCheck>> {
     const { writer, builtins } = this.#options;
     if (this.isAbsent) return new Map(parts.map((part) => [part, 'unknown']));
-    const steps = this.#writeSteps;
+    const steps = writer.writeSteps;
+    const readFilter = async () => ({ table: await writer.readFilter({ signal, known: this.#known }) });
     const [filter, prerouting, sizes] = await Promise.all([
-      writer.readFilter({ signal, known: this.#known }),
-      parts.some(({ state }) => state.tables.includes('nat'))
-        ? writer.readChain('nat', 'PREROUTING', { signal })
-        : undefined,
+      tables.has('filter') ? readFilter() : undefined,
+      tables.has('nat') ? writer.readChain('nat', 'PREROUTING', { signal }) : undefined,
       setSizes,
     ]);
     // A write that overlaps: what was seen is neither what was left before it nor what it leaves.
-    if (steps !== this.#writeSteps) return new Map(parts.map((part) => [part, 'unknown']));
+    if (steps !== writer.writeSteps) return new Map(parts.map((part) => [part, 'unknown']));
     const found = new Map(parts.map((part) => [part, part.check({ filter, prerouting, sizes })]));
     // Whoever inserts a jump now must know where ours stand.
-    if ([...found.values()].includes('displaced')) builtins.replaceTable('filter', filter);
+    if ([...found.values()].includes('displaced')) builtins.replaceTable('filter', filter?.table);
     return found;
   }
 

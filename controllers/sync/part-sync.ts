@@ -15,9 +15,10 @@ import type { Part } from './part-ownership.ts';
 /** What a quick check finds changed by somebody else; `unknown`: it can't tell, because Weir writes or has to read anyway. */
 export type QuickCheck = Drift | 'sets' | 'unknown';
 
-/** What a quick check looks at. */
+/** What a quick check has looked at; `undefined` where it has not looked. */
 export interface QuickLook {
-  readonly filter: TableSnapshot | undefined;
+  /** Without a table: the kernel has none. */
+  readonly filter: { readonly table: TableSnapshot | undefined } | undefined;
   /** The first nat chain that packets meet. */
   readonly prerouting: readonly string[] | undefined;
   readonly sizes: SetSizes;
@@ -27,8 +28,8 @@ export interface QuickLook {
 export class PartSync {
   readonly part: Part;
   readonly state: RuleState;
-  /** The kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
-  #isUnknown = true;
+  /** Where the kernel may hold anything: at start, after a write that failed, or when somebody else has written. */
+  #unknown: 'nothing' | 'sets' | 'everything' = 'everything';
   #hasBeenInForce = false;
   #takesOver = false;
   /** What was said of the sizes of sets since the last write. What a full read found no fault with is not said again. */
@@ -41,7 +42,12 @@ export class PartSync {
 
   /** Whether the kernel has to be read before this part can be written. */
   get isUnknown(): boolean {
-    return this.#isUnknown;
+    return this.#unknown === 'everything';
+  }
+
+  /** The same for the sets alone. */
+  get setsAreUnknown(): boolean {
+    return this.#unknown === 'sets';
   }
 
   /** The kernel has none of the part's tables: there is nothing to write, and nothing is enforced. */
@@ -58,7 +64,18 @@ export class PartSync {
 
   /** Forgets what is believed of the kernel: the next refresh reads it. */
   invalidate(): void {
-    this.#isUnknown = true;
+    this.#unknown = 'everything';
+  }
+
+  /** The same for the sets alone. */
+  invalidateSets(): void {
+    if (this.#unknown === 'nothing') this.#unknown = 'sets';
+  }
+
+  /** Takes in what was read of the sets. */
+  takeInSets(snapshot: Pick<KernelSnapshot, 'sets'>): void {
+    this.state.replaceAppliedSets(snapshot);
+    if (this.#unknown === 'sets') this.#unknown = 'nothing';
   }
 
   /**
@@ -71,7 +88,7 @@ export class PartSync {
     const chains = this.part === 'services' ? [...(snapshot.tables.get('nat')?.chains.keys() ?? [])] : [];
     const haveComeBack = this.#hasBeenInForce && chains.some(isOtherProxys);
     this.state.replaceApplied(snapshot);
-    this.#isUnknown = false;
+    this.#unknown = 'nothing';
     return haveComeBack;
   }
 
@@ -95,8 +112,8 @@ export class PartSync {
 
   /** What others have changed since the part was written or read, as far as such a look can tell. */
   check({ filter, prerouting, sizes }: QuickLook): QuickCheck {
-    if (this.#isUnknown || this.isAbsent) return 'unknown';
-    const inFilter = this.state.driftInTable('filter', filter);
+    if (this.isUnknown || this.isAbsent) return 'unknown';
+    const inFilter = filter === undefined ? 'nothing' : this.state.driftInTable('filter', filter.table);
     if (inFilter === 'changed') return 'changed';
     if (prerouting !== undefined && this.state.driftInChain('nat', 'PREROUTING', prerouting) !== 'nothing')
       return 'changed';

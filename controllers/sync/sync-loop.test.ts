@@ -154,7 +154,11 @@ describe('SyncLoop', () => {
     expect(ran.slice(firstWrite)).toContain('iptables-nft-restore');
     expect(ran.slice(firstWrite)).toContain('ip6tables-nft-restore');
     expect(results).toEqual([
-      { inForce: new Set(['policies', 'services']), read: new Set(['policies', 'services']), fullReadMs: 0 },
+      {
+        inForce: new Set(['policies', 'services']),
+        read: new Set(['policies', 'services']),
+        resync: { what: 'everything', readMs: 0 },
+      },
     ]);
   });
 
@@ -289,7 +293,21 @@ describe('SyncLoop', () => {
       'ipset save',
       'iptables-nft -t filter -S',
     ]);
-    expect(results.at(-1)).toMatchObject({ read: new Set(['policies']), fullReadMs: undefined });
+    expect(results.at(-1)).toMatchObject({ read: new Set(['policies']), resync: undefined });
+  });
+
+  test('reads the sets alone when only they are due, which is not a full sync', async () => {
+    await start();
+    await clock.advance(10_000);
+    fake.ran();
+    observed = [];
+    loop.recheckSets();
+    await clock.advance(1000);
+    expect(fake.ran().filter((line) => !line.includes('restore'))).toEqual(['ipset save', 'ipset save']);
+    expect(results.at(-1)).toMatchObject({
+      read: new Set(['policies', 'services']),
+      resync: { what: 'sets' },
+    });
   });
 
   describe('when chains of another proxy come back', () => {

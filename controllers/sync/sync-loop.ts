@@ -11,6 +11,7 @@ import { logWrite, nameOfParts, type TouchedObjects } from './log-write.ts';
 import type { OtherProxyGate } from './other-proxy-gate.ts';
 import { type Part, parts } from './part-ownership.ts';
 import type { PartSync } from './part-sync.ts';
+import type { Resync } from './resync-timer.ts';
 
 export interface SyncLoopOptions {
   readonly clock: Clock;
@@ -59,8 +60,8 @@ export interface SyncResult {
   readonly inForce: ReadonlySet<Part>;
   /** Parts that were read in this sync. */
   readonly read: ReadonlySet<Part>;
-  /** How long reading took, where everything that Weir writes was read; in milliseconds. */
-  readonly fullReadMs: number | undefined;
+  /** What of all that Weir writes was read, and how long reading took, in milliseconds. */
+  readonly resync: { readonly what: Resync; readonly readMs: number } | undefined;
 }
 
 /** Looks on; what it does must neither throw nor wait. */
@@ -108,6 +109,16 @@ export class SyncLoop {
   recheck(reason: string, suspects: readonly PartSync[] = this.#allParts()): void {
     this.#options.log.debug(`reading the kernel: ${reason}`);
     for (const part of suspects) part.invalidate();
+    this.run();
+  }
+
+  /** The same for the sets of all parts, and for the tables that a family lacks: nothing says when they come. */
+  recheckSets(): void {
+    this.#options.log.debug('reading the sets');
+    for (const part of this.#allParts()) {
+      if (part.state.unavailable.size > 0) part.invalidate();
+      else part.invalidateSets();
+    }
     this.run();
   }
 
@@ -163,7 +174,7 @@ export class SyncLoop {
             part: part.part,
             plan: write.plan,
             durationMs: totalMs,
-            wasRead: wasRead(part),
+            wasRead: reads.get(part)?.what === 'everything',
             isRepair,
             isAbsent: part.isAbsent,
           });
@@ -228,7 +239,8 @@ export class SyncLoop {
   #result(right: ReadonlySet<PartSync>, reads: ReadonlyMap<PartSync, PartRead>): SyncResult {
     const { families } = this.#options;
     const all = families.flatMap((family) => this.#writable(family));
-    const wasAllRead = all.every((part) => reads.has(part));
+    const readMs = Math.max(0, ...[...reads.values()].map(({ readMs }) => readMs));
+    const what = all.every((part) => reads.get(part)?.what === 'everything') ? 'everything' : 'sets';
     return {
       inForce: new Set(
         parts.filter((name) =>
@@ -236,7 +248,7 @@ export class SyncLoop {
         ),
       ),
       read: new Set([...reads.keys()].map(({ part }) => part)),
-      fullReadMs: wasAllRead ? Math.max(0, ...[...reads.values()].map(({ readMs }) => readMs)) : undefined,
+      resync: all.every((part) => reads.has(part)) ? { what, readMs } : undefined,
     };
   }
 

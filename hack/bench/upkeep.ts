@@ -58,7 +58,7 @@ export function upkeepSizes(isQuick: boolean): readonly number[] {
   return isQuick ? [0, 50, 1000] : [0, 50, 10_000];
 }
 
-const written = /IPv4 rules written/;
+const written = /IPv4 (service )?rules written/;
 
 /** What an agent costs that has nothing to do, and how soon it follows when there is something to do. */
 export async function benchUpkeep(

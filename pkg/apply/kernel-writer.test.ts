@@ -113,3 +113,14 @@ test('is idle when everything has ended', async () => {
   expect(commands.lines).toHaveLength(3);
   await applied;
 });
+
+test('counts what writes, so that others know a write from a read', async () => {
+  const { writer } = harness();
+  await writer.apply(plan('A'));
+  expect(writer.writeSteps).toBe(2);
+  await writer.read(['nat']);
+  expect(writer.writeSteps).toBe(2);
+  // An empty table is tried.
+  await writer.read(['nat'], { available: true });
+  expect(writer.writeSteps).toBe(4);
+});

@@ -67,6 +67,7 @@ export class KernelWriter {
   readonly #whyOff: KernelWriterOptions['whyOff'];
   readonly #onRead: (snapshot: KernelSnapshot) => void;
   readonly #queue = new PQueue({ concurrency: 1 });
+  #writeSteps = 0;
 
   constructor({ lookCommands, landmarks = noLandmarks, whyOff, onRead, ...context }: KernelWriterOptions) {
     this.#context = context;
@@ -84,7 +85,12 @@ export class KernelWriter {
     const { family } = this.#context.tools;
     if (plan.family !== family)
       throw new WeirError('WEIR_BUG', `a plan for ${plan.family} came to the writer of ${family}`);
-    return this.#inTurn(options, () => applyPlan(plan, this.#context, options.signal));
+    return this.#inTurn(options, () => this.#writing(() => applyPlan(plan, this.#context, options.signal)));
+  }
+
+  /** Beginnings and ends of writes until now: what was seen elsewhere meanwhile says nothing. */
+  get writeSteps(): number {
+    return this.#writeSteps;
   }
 
   /**
@@ -98,7 +104,9 @@ export class KernelWriter {
     typeOf: SetTypes,
     options: QueueOptions = {},
   ): Promise<readonly RefusedElement[]> {
-    return this.#inTurn(options, () => findRefused(plan, error, typeOf, this.#context, options.signal));
+    return this.#inTurn(options, () =>
+      this.#writing(() => findRefused(plan, error, typeOf, this.#context, options.signal)),
+    );
   }
 
   /**
@@ -106,12 +114,18 @@ export class KernelWriter {
    * tables that kernel or programs lack are named, see readAvailable.
    */
   read(tables: readonly TableName[], options: ReadQueueOptions = {}): Promise<KernelSnapshot> {
-    const { commands, tools } = this.#context;
+    const { tools } = this.#context;
+    // The sets alone are read on a node where nothing else happens.
+    const commands = tables.length === 0 ? this.#lookCommands : this.#context.commands;
     return this.#inTurn(options, async () => {
       const reading = this.#reading(options);
       const snapshot =
         options.available === true
-          ? await readAvailable(commands, tools, tables, { ...reading, whyOff: this.#whyOff })
+          ? await readAvailable(commands, tools, tables, {
+              ...reading,
+              whyOff: this.#whyOff,
+              writing: (write) => this.#writing(write),
+            })
           : await readKernel(commands, tools, tables, reading);
       this.#onRead(snapshot);
       return snapshot;
@@ -140,7 +154,7 @@ export class KernelWriter {
     const jumps = jumpsOfUnknownPlace(tables, this.#landmarks.jumps);
     if (jumps.length === 0) return;
     const piece = rulesPiece('jumps to the front', { ...emptyTransaction, jumps });
-    await this.#inTurn(options, () => runRestore(piece, this.#context, options.signal));
+    await this.#inTurn(options, () => this.#writing(() => runRestore(piece, this.#context, options.signal)));
   }
 
   /** Resolves when nothing waits or runs. */
@@ -150,6 +164,15 @@ export class KernelWriter {
 
   #reading({ signal, known }: ReadQueueOptions): ReadOptions {
     return { signal, known, landmarks: this.#landmarks };
+  }
+
+  async #writing<T>(write: () => Promise<T>): Promise<T> {
+    this.#writeSteps += 1;
+    try {
+      return await write();
+    } finally {
+      this.#writeSteps += 1;
+    }
   }
 
   #inTurn<T>(options: QueueOptions, task: () => Promise<T>): Promise<T> {

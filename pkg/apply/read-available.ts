@@ -7,6 +7,8 @@ import type { FamilyTools } from './tools.ts';
 export interface AvailableOptions extends ReadOptions {
   /** Why the node has no such family, where it has none. */
   readonly whyOff?: (() => Promise<string | undefined>) | undefined;
+  /** Executes what writes: a try changes the kernel although it leaves nothing behind. */
+  readonly writing?: <T>(write: () => Promise<T>) => Promise<T>;
 }
 
 /**
@@ -18,13 +20,15 @@ export async function readAvailable(
   commands: CommandRunner,
   tools: FamilyTools,
   tables: readonly TableName[],
-  { whyOff, ...options }: AvailableOptions = {},
+  { whyOff, writing = (write) => write(), ...options }: AvailableOptions = {},
 ): Promise<KernelSnapshot> {
   const off = await whyOff?.();
   if (off !== undefined) return { ...absentSnapshot(tables, off), isOff: true };
   try {
     const snapshot = await readKernel(commands, tools, tables, options);
-    const unavailable = await tryMissing(commands, tools, tables, snapshot, options.signal);
+    const tryTable = (table: TableName): Promise<string | undefined> =>
+      writing(() => probeTable(commands, tools, table, options.signal));
+    const unavailable = await tryMissing(tools, tables, snapshot, tryTable);
     return {
       ...snapshot,
       tables: new Map([...snapshot.tables].filter(([table]) => !unavailable.has(table))),
@@ -37,17 +41,16 @@ export async function readAvailable(
 }
 
 async function tryMissing(
-  commands: CommandRunner,
   tools: FamilyTools,
   tables: readonly TableName[],
   { tables: found, unavailable }: KernelSnapshot,
-  signal: AbortSignal | undefined,
+  tryTable: (table: TableName) => Promise<string | undefined>,
 ): Promise<ReadonlyMap<TableName, string>> {
   const result = new Map(unavailable);
   if (tools.backend === 'legacy') return result;
   for (const table of tables) {
     if (result.has(table) || holdsAnything(found.get(table))) continue;
-    const why = await probeTable(commands, tools, table, signal);
+    const why = await tryTable(table);
     if (why !== undefined) result.set(table, why);
   }
   return result;

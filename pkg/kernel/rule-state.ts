@@ -141,13 +141,18 @@ export class RuleState {
   /** Takes in what was read from the kernel, in place of what was believed. */
   replaceApplied(snapshot: KernelSnapshot): void {
     for (const name of this.#tables.keys()) this.replaceAppliedTable(name, snapshot.tables.get(name));
-    this.#sets.replaceApplied(snapshot.sets);
+    this.replaceAppliedSets(snapshot);
     this.#unavailable = snapshot.unavailable ?? new Map();
   }
 
   /** Tables that the kernel was found to lack, with the reasons. */
   get unavailable(): ReadonlyMap<TableName, string> {
     return this.#unavailable;
+  }
+
+  /** Takes in what was read of the sets alone. */
+  replaceAppliedSets({ sets }: Pick<KernelSnapshot, 'sets'>): void {
+    this.#sets.replaceApplied(sets);
   }
 
   /** The same for one table; `undefined`: the kernel has no such table. */

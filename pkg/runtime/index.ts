@@ -6,6 +6,7 @@ export { collectGarbage } from './collect-garbage.ts';
 export type { Command, CommandResult, CommandRunner } from './command-runner.ts';
 export { errorLine, isWeirError, WeirError, type WeirErrorCode } from './errors.ts';
 export { createCommandRunner } from './execa-command-runner.ts';
+export { HeldProgram } from './held-program.ts';
 export { ShellCommandRunner } from './shell-command-runner.ts';
 export { slept } from './slept.ts';
 export type { Crash } from './supervisor.ts';

@@ -112,11 +112,14 @@ interface Output {
   stop(): void;
 }
 
-/** What a command prints, up to `\nMARK CODE\n`; of more than `limit` characters the beginning. */
+/**
+ * What a command prints, up to `\nMARK CODE\n`; of more than `limit` characters the beginning. Without regular expressions: each mark would
+ * be one to compile, and there are commands all the time.
+ */
 function outputOf(stream: Readable | null, mark: string, limit: number): Output {
   const chunks: string[] = [];
-  const ending = new RegExp(`\\n${mark} (\\d+)\\n$`);
-  const longestEnding = mark.length + 8;
+  const start = `\n${mark} `;
+  const longestEnding = start.length + maxCodeLength + 1;
   let length = 0;
   let tail = '';
   let markLength = 0;
@@ -124,11 +127,11 @@ function outputOf(stream: Readable | null, mark: string, limit: number): Output 
   const take = (chunk: string): void => {
     if (length < limit) chunks.push(chunk);
     length += chunk.length;
-    tail = (tail + chunk).slice(-longestEnding);
-    const found = ending.exec(tail);
-    if (found === null) return;
-    markLength = found[0].length;
-    resolve(Number(found[1]));
+    tail = chunk.length < longestEnding ? (tail + chunk).slice(-longestEnding) : chunk.slice(-longestEnding);
+    const at = tail.endsWith('\n') ? tail.lastIndexOf(start) : -1;
+    if (at === -1) return;
+    markLength = tail.length - at;
+    resolve(Number(tail.slice(at + start.length, -1)));
   };
   stream?.setEncoding('utf8').on('data', take);
   return {
@@ -138,3 +141,6 @@ function outputOf(stream: Readable | null, mark: string, limit: number): Output 
     stop: () => stream?.off('data', take),
   };
 }
+
+/** Of an exit code. */
+const maxCodeLength = 3;

@@ -14,6 +14,9 @@ export interface NodeRules {
 const ownChain =
   /^(KUBE-(SERVICES|EXTERNAL-SERVICES|FORWARD|NODEPORTS|PROXY-FIREWALL|POSTROUTING|MARK-MASQ|FIREWALL|PROXY-CANARY|SVC-.*|SVL-.*|EXT-.*|FW-.*|SEP-.*)|WEIR-.*)$/;
 
+/** On legacy the agent writes it a moment after all else, and no cluster asks for it. */
+const canary = /^(:|-A )WEIR-CANARY | -j WEIR-CANARY$/;
+
 /** Reads what `iptables-save`, `ip6tables-save` and `ipset save` print. */
 export function nodeRules(saved: Readonly<Record<Family, string>>, sets: string): NodeRules {
   const own: Record<string, string[]> = {};
@@ -40,6 +43,7 @@ function readRules(
   let table = '';
   for (const line of text.split('\n')) {
     if (line.startsWith('*')) table = line.slice(1);
+    if (canary.test(line)) continue;
     const [, chain = '', policy = ''] = /^:(\S+) (\S+)/.exec(line) ?? [];
     if (chain !== '') {
       const rules = (isOwn(table, chain) ? own : foreign)[`${family} ${table} ${chain}`] ?? [];

@@ -21,9 +21,12 @@ export const dispatchChains = {
   Egress: chainName('WEIR-EGRESS'),
 } as const satisfies Record<PolicyType, ChainName>;
 
+/** Of Weir, and of no policy: it shows whether anybody has changed the table. */
+const canaryChain = 'WEIR-CANARY';
+
 /** Whether a chain is one that policies are written into, and may be deleted when no policy needs it. */
 export function isPolicyChain(table: TableName, name: string): boolean {
-  return table === 'filter' && name.startsWith('WEIR-');
+  return table === 'filter' && name.startsWith('WEIR-') && name !== canaryChain;
 }
 
 /** What one profile or one group of profiles is made of: a chain, and the set of the pods whose packets enter it. */
