@@ -12,6 +12,7 @@ import { FaultyTools } from '../support/faulty-tools.ts';
 import type { NodeRules } from '../support/node-rules.ts';
 import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
 import { childrenOf } from '../support/process-facts.ts';
+import { rotating } from '../support/rotating.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
 
 const patience = { timeout: 110_000, interval: 300 };
@@ -49,7 +50,7 @@ function deletion(chain: string, target: string, rulesOf: ReturnType<RulesOf>): 
   return `-t ${table} ${rule.replace('-A', '-D')}`;
 }
 
-for (const backend of backends) {
+for (const backend of rotating('fault-flush', backends)) {
   describe.skipIf(!canRunFaults(backend))(`a flush on the ${backend} backend`, () => {
     let faults: FaultWorld;
     let weir: WeirProcess;

@@ -11,9 +11,9 @@ export function rotating<T>(
   name: string,
   cases: readonly T[],
   count = 1,
-  choice = process.env[choiceVariable],
+  choice = process.env[choiceVariable] ?? '',
 ): readonly T[] {
-  if (choice === undefined || count >= cases.length) return cases;
+  if (choice === '' || count >= cases.length) return cases;
   const hash = createHash('sha256').update(`${choice} ${name}`).digest();
   const first = hash.readUInt32BE(0) % cases.length;
   return [...cases, ...cases].slice(first, first + count);

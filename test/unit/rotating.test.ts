@@ -5,7 +5,7 @@ const cases = ['a', 'b', 'c'];
 const commits = Array.from({ length: 100 }, (_, number) => `commit ${number}`);
 
 test('without a choice all cases run', () => {
-  expect(rotating('file', cases, 1, undefined)).toEqual(cases);
+  expect(rotating('file', cases, 1, '')).toEqual(cases);
 });
 
 test('every case has its turn, as many at a time as were asked for', () => {
