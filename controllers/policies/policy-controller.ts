@@ -101,11 +101,17 @@ export class PolicyController {
     };
   }
 
-  /** Which fields of which objects a rule or a set member comes from. Made when asked for. */
-  originsOf(family: Family, element: KernelElement): readonly Origin[] {
-    return [...this.#rules]
+  /** Finds which fields of which objects elements of one family come from, for many questions about the rules of the last `update`. */
+  originFinder(family: Family): (element: KernelElement) => readonly Origin[] {
+    const finders = [...this.#rules]
       .filter(([state]) => state.family === family)
-      .flatMap(([, rules]) => rules.originsOf(element));
+      .map(([, rules]) => rules.originFinder());
+    return (element) => finders.flatMap((find) => find(element));
+  }
+
+  /** The same for one question. */
+  originsOf(family: Family, element: KernelElement): readonly Origin[] {
+    return this.originFinder(family)(element);
   }
 
   /** Which policies each profile's chain comes from. A profile's chain has the same name in both families. */

@@ -21,6 +21,7 @@ import {
 } from '../../pkg/service/decide/index.ts';
 import {
   type FrontendConflict,
+  type OriginFinder,
   type OriginObjects,
   ServiceRules,
   type ServiceRulesOptions,
@@ -122,17 +123,6 @@ export class ServiceController {
     return [...this.#rules.values()].flatMap((rules) => rules.conflicts()).map(conflictDiagnostic);
   }
 
-  /** Which fields of which objects a rule or a set member comes from. Made when asked for. */
-  originsOf(family: Family, element: KernelElement): readonly Origin[] {
-    const objectsOf = (name: NamespacedName): OriginObjects | undefined => {
-      const input = this.#inputs.get(name);
-      return input?.service && { service: input.service, slices: input.slices };
-    };
-    return [...this.#rules]
-      .filter(([state]) => state.family === family)
-      .flatMap(([, rules]) => rules.originsOf(element, objectsOf));
-  }
-
   /** For which service port each per-service chain is. */
   chainOwners(): ReadonlyMap<string, string> {
     const owners = new Map<string, string>();
@@ -140,6 +130,30 @@ export class ServiceController {
       for (const [chain, owner] of rules.chainOwners()) owners.set(chain, owner);
     }
     return owners;
+  }
+
+  /** The chains and set members of one family that a Service has as it is now. */
+  elementsOf(family: Family, service: NamespacedName): readonly KernelElement[] {
+    return this.#rulesOf(family).flatMap((rules) => rules.elementsOf(service));
+  }
+
+  /** Finds which fields of which objects elements of one family come from, for many questions about the rules of the last `update`. */
+  originFinder(family: Family): OriginFinder {
+    const objectsOf = (name: NamespacedName): OriginObjects | undefined => {
+      const input = this.#inputs.get(name);
+      return input?.service && { service: input.service, slices: input.slices };
+    };
+    const finders = this.#rulesOf(family).map((rules) => rules.originFinder(objectsOf));
+    return (element) => finders.flatMap((find) => find(element));
+  }
+
+  /** The same for one question. */
+  originsOf(family: Family, element: KernelElement): readonly Origin[] {
+    return this.originFinder(family)(element);
+  }
+
+  #rulesOf(family: Family): readonly ServiceRules[] {
+    return [...this.#rules].filter(([state]) => state.family === family).map(([, rules]) => rules);
   }
 
   #updateFamily(state: RuleState, view: NodeView, inputs: readonly ServiceInput[]): void {

@@ -69,7 +69,7 @@ describe('what policies and pods wrote', () => {
   function originsOf(description: RegExp): readonly string[] {
     const found = elements.filter((element) => description.test(describeElement(element)));
     expect(found.map(describeElement)).not.toEqual([]);
-    return [...new Set(found.flatMap((element) => node.rules.originsOf(element)).map(inWords))].toSorted();
+    return [...new Set(found.flatMap(node.rules.originFinder()).map(inWords))].toSorted();
   }
 
   test.each<[RegExp, readonly string[]]>([
@@ -142,7 +142,7 @@ describe('in any world', () => {
         );
         const element = candidates[pick % candidates.length];
         if (element === undefined) return;
-        const origins = node.rules.originsOf(element);
+        const origins = node.rules.originFinder()(element);
         expect([describeElement(element), origins.length > 0]).toEqual([describeElement(element), true]);
         const after = elementsOf(nodeWith(leftOut(world, origins)).kernel()).map(describeElement);
         expect(after).not.toContain(describeElement(element));

@@ -8,7 +8,7 @@ import { PeerSets } from './peer-sets.ts';
 import { addressesOf } from './peer-source.ts';
 import { namespaceOf, PodIndex } from './pod-index.ts';
 import { forwardChain, stages } from './policy-names.ts';
-import { policyOrigins } from './policy-origins.ts';
+import { policyOriginFinder } from './policy-origins.ts';
 import { type PolicyDeny, ProfileChains } from './profile-chains.ts';
 import { type IsolationProfile, ProfileDispatch } from './profile-dispatch.ts';
 
@@ -132,13 +132,15 @@ export class PolicyRules {
   }
 
   /**
-   * Which fields of which objects a chain, a rule, a set or a member comes from; empty for what stands whatever policies there are. Made when
-   * asked for.
+   * Finds which fields of which objects a chain, a rule, a set or a member comes from, for many questions about the rules as they are now.
    */
-  originsOf(element: KernelElement): readonly Origin[] {
-    const parts = this.#chains.parts();
-    const sourceOf = this.#peerSets.sourceOf.bind(this.#peerSets);
-    return policyOrigins(element, { family: this.#options.family, parts, sourceOf, pods: this.#pods });
+  originFinder(): (element: KernelElement) => readonly Origin[] {
+    return policyOriginFinder({
+      family: this.#options.family,
+      parts: this.#chains.parts(),
+      sourceOf: this.#peerSets.sourceOf.bind(this.#peerSets),
+      pods: this.#pods,
+    });
   }
 
   /** Whether an address may not talk because no known pod owns it, as of the last `finish`. */

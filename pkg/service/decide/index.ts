@@ -13,7 +13,7 @@ export {
   nodePortAddresses,
   servesLocalhostNodePorts,
 } from './node-port-addresses.ts';
-export type { RoutedPort } from './routed-port.ts';
+export { type RoutedPort, routedPorts } from './routed-port.ts';
 export type { Topology } from './select-endpoints.ts';
 export type { ServiceEndpoint } from './service-endpoints.ts';
 export { type ServiceHealthPort, serviceHealthPort } from './service-health-ports.ts';

@@ -1,7 +1,7 @@
-import type { Protocol } from '../../api/index.ts';
+import type { Protocol, Service } from '../../api/index.ts';
 import { type ChainName, chainName, nameHash, type SetSpec, setName } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
-import type { RoutedPort, ServiceEndpoint } from '../decide/index.ts';
+import { type RoutedPort, routedPorts, type ServiceEndpoint } from '../decide/index.ts';
 
 /** Chains that are always there, by kube-proxy's names. */
 export const chains = {
@@ -79,6 +79,13 @@ export function serviceChains(port: RoutedPort): ServiceChains {
     external: chainName(`KUBE-EXT-${hash}`),
     firewall: chainName(`KUBE-FW-${hash}`),
   };
+}
+
+/** The chains that a Service may have in one family, each with the service port that it is for (`namespace/name:port`). */
+export function chainsOfService(service: Service, family: Family): readonly (readonly [ChainName, string])[] {
+  return routedPorts(service, family).flatMap((port) =>
+    Object.values(serviceChains(port)).map((chain: ChainName) => [chain, port.id] as const),
+  );
 }
 
 /** The chain for one group of a service port's endpoints. */

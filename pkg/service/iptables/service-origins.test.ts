@@ -37,10 +37,11 @@ function originsOf(
   objects: readonly ServiceObjects[],
   element: KernelElement,
 ): readonly Origin[] {
-  return node.rules.originsOf(element, (name) => {
+  const find = node.rules.originFinder((name) => {
     const found = objects.find((one) => namespacedName(one.service.namespace, one.service.name) === name);
     return found && { slices: [], ...found };
   });
+  return find(element);
 }
 
 /** `Service ns1/svc1 spec.externalIPs 192.0.2.1` */
@@ -205,6 +206,27 @@ describe('what a Service wrote', () => {
         'Service ns1/svc1 spec.sessionAffinity',
       ]);
   });
+});
+
+test('asks for the objects of the Services that hold an element, and of no others', () => {
+  const many = Array.from({ length: 200 }, (_, index) => ({
+    service: service({ name: `svc${index}`, clusterIPs: { IPv4: `10.96.1.${index}` } }),
+    slices: [
+      endpointSlice([endpoint(`10.0.1.${index}`)], { name: `slice${index}`, serviceName: `svc${index}` }),
+    ],
+  }));
+  const node = nodeWith(many, 'IPv4');
+  const asked: string[] = [];
+  const find = node.rules.originFinder((name) => {
+    asked.push(name);
+    return undefined;
+  });
+  const elements = elementsOf(node.kernel()).filter((element) => !isBranch(element));
+  for (const element of elements) {
+    asked.length = 0;
+    find(element);
+    expect([describeElement(element), asked.length <= 1]).toEqual([describeElement(element), true]);
+  }
 });
 
 describe.each(families)('every element of %s rules', (family) => {

@@ -24,27 +24,82 @@ export interface OriginObjects {
   readonly slices: readonly EndpointSlice[];
 }
 
+/** The fields that an element comes from; empty for what is there whatever objects there are. */
+export type OriginFinder = (element: KernelElement) => readonly Origin[];
+
 /**
- * Where an element of the Service rules comes from: the fields that give it its value. Empty for what is there whatever Services there are.
- * Looks at all Services: for a question, not for every change. `objectsOf`: `undefined` for a Service that is gone.
+ * Finds where elements of the Service rules come from: the fields that give them their value. Looks at all Services for the first question about
+ * chains and for the first about members; every other question costs what its answer does. Holds for what was rendered when it was asked for.
+ * `objectsOf`: `undefined` for a Service that is gone.
  */
-export function serviceOrigins(
-  element: KernelElement,
-  rendered: Iterable<readonly [NamespacedName, readonly OriginPort[]]>,
+export function serviceOriginFinder(
+  rendered: ReadonlyMap<NamespacedName, readonly OriginPort[]>,
   objectsOf: (service: NamespacedName) => OriginObjects | undefined,
   sets: ServiceSets,
-): readonly Origin[] {
-  const rule = element.kind === 'rule' ? parseRule(element.rule) : undefined;
-  const origins: Origin[] = [];
-  for (const [name, ports] of rendered) {
-    const mine = ports.filter((port) => holds(port, element, rule));
-    if (mine.length === 0) continue;
-    const objects = objectsOf(name);
-    if (objects === undefined) continue;
-    for (const port of mine) origins.push(...fieldsOf(element, rule, port, objects, sets));
-  }
-  const unique = new Map(origins.map((origin) => [Object.values(origin).join(' '), origin]));
-  return [...unique.values()];
+): OriginFinder {
+  const portsOf = portFinder(rendered);
+  return (element) => {
+    const rule = element.kind === 'rule' ? parseRule(element.rule) : undefined;
+    const origins: Origin[] = [];
+    for (const { service, port } of portsOf(element, rule)) {
+      if (!holds(port, element, rule)) continue;
+      const objects = objectsOf(service);
+      if (objects !== undefined) origins.push(...fieldsOf(element, rule, port, objects, sets));
+    }
+    if (origins.length < 2) return origins;
+    const unique = new Map(origins.map((origin) => [Object.values(origin).join(' '), origin]));
+    return [...unique.values()];
+  };
+}
+
+interface PortOfService {
+  readonly service: NamespacedName;
+  readonly port: OriginPort;
+}
+
+/** The service ports that may hold an element, in the order of the Services. */
+function portFinder(
+  rendered: ReadonlyMap<NamespacedName, readonly OriginPort[]>,
+): (element: KernelElement, rule: Rule | undefined) => Iterable<PortOfService> {
+  let byChain: Map<string, PortOfService[]> | undefined;
+  let byMember: Map<string, PortOfService[]> | undefined;
+  const indexed = (keysOf: (port: OriginPort) => Iterable<string>): Map<string, PortOfService[]> => {
+    const index = new Map<string, PortOfService[]>();
+    for (const [service, ports] of rendered) {
+      for (const port of ports) {
+        for (const key of new Set(keysOf(port))) {
+          const known = index.get(key);
+          if (known === undefined) index.set(key, [{ service, port }]);
+          else known.push({ service, port });
+        }
+      }
+    }
+    return index;
+  };
+  return (element, rule) => {
+    switch (element.kind) {
+      case 'chain':
+        byChain ??= indexed(chainsAndTargets);
+        return byChain.get(element.chain) ?? [];
+      case 'rule': {
+        byChain ??= indexed(chainsAndTargets);
+        const ports = byChain.get(element.chain);
+        if (ports !== undefined) return ports;
+        return rule?.target.kind === 'jump' ? (byChain.get(rule.target.chain) ?? []) : [];
+      }
+      case 'member':
+        byMember ??= indexed(({ fragment }) => fragment.members.map(([set, member]) => `${set} ${member}`));
+        return byMember.get(`${element.set} ${element.member}`) ?? [];
+      case 'set':
+        return [];
+    }
+  };
+}
+
+function* chainsAndTargets({ fragment }: OriginPort): Generator<string> {
+  for (const { name } of fragment.chains) yield name;
+  for (const { target } of fragment.frontends) yield target;
+  if (fragment.nodePortTarget !== undefined) yield fragment.nodePortTarget;
 }
 
 function holds({ fragment, nodePort }: OriginPort, element: KernelElement, rule: Rule | undefined): boolean {

@@ -1,4 +1,4 @@
-import type { NamespacedName, Origin } from '../../api/index.ts';
+import type { NamespacedName } from '../../api/index.ts';
 import type { KernelElement, RuleState } from '../../kernel/index.ts';
 import type { Family } from '../../net/index.ts';
 import type { LocalDetector, NodePortAddresses, ServicePortDecision } from '../decide/index.ts';
@@ -8,7 +8,7 @@ import { type FrontendConflict, Frontends } from './frontends.ts';
 import { type ServiceFragment, serviceFragment, stages } from './service-fragment.ts';
 import { serviceJumps } from './service-jumps.ts';
 import { chains, type ServiceSets, serviceSets, treeChain } from './service-names.ts';
-import { type OriginObjects, serviceOrigins } from './service-origins.ts';
+import { type OriginFinder, type OriginObjects, serviceOriginFinder } from './service-origins.ts';
 import {
   nodePortEntry,
   offClusterMasquerade,
@@ -117,15 +117,20 @@ export class ServiceRules {
     return owners;
   }
 
+  /** The chains and set members that a Service has as it is now. */
+  elementsOf(service: NamespacedName): readonly KernelElement[] {
+    return (this.#services.get(service) ?? []).flatMap(({ fragment }) => [
+      ...fragment.chains.map(({ name }) => ({ kind: 'chain', table: 'nat', chain: name }) as const),
+      ...fragment.members.map(([set, member]) => ({ kind: 'member', set, member }) as const),
+    ]);
+  }
+
   /**
-   * Which fields of which objects a chain, a rule or a set member comes from; empty for what stands whatever Services there are. Made when asked
-   * for. `objectsOf`: what a Service was last set from; `undefined` when it is gone.
+   * Finds which fields of which objects a chain, a rule or a set member comes from, for many questions about the rules as they are now.
+   * `objectsOf`: what a Service was last set from; `undefined` when it is gone.
    */
-  originsOf(
-    element: KernelElement,
-    objectsOf: (service: NamespacedName) => OriginObjects | undefined,
-  ): readonly Origin[] {
-    return serviceOrigins(element, this.#services, objectsOf, this.#sets);
+  originFinder(objectsOf: (service: NamespacedName) => OriginObjects | undefined): OriginFinder {
+    return serviceOriginFinder(this.#services, objectsOf, this.#sets);
   }
 
   #tree(name: string, matchesOf: DispatchTreeOptions['matchesOf']): DispatchTree {
