@@ -78,6 +78,7 @@ describe('flags', () => {
   test.each<[readonly string[], Flags]>([
     [['-o', 'json'], { output: 'json' }],
     [['-o=json'], { output: 'json' }],
+    [['--summary'], { summary: true }],
     [['--against', 'a', 'b'], { against: ['a', 'b'] }],
     [['--against=a', '--against=b'], { against: ['a', 'b'] }],
   ])('plan %j', async (args, flags) => {

@@ -25,6 +25,9 @@ const examples: Examples = {
     '  # What would Weir change on this node?',
     '  weir plan --config /var/lib/kube-proxy/config.conf --hostname-override node-1',
     '',
+    '  # Only how much, and of which Services, policies and pods',
+    '  weir plan --config /var/lib/kube-proxy/config.conf --hostname-override node-1 --summary',
+    '',
     '  # The same for a node that runs kube-proxy, without touching it',
     '  kubectl get services,endpointslices,pods,nodes -A -o yaml > cluster.yaml',
     '  ssh node-1 "iptables-save; ip6tables-save; ipset save" > node-1.rules',
@@ -70,7 +73,7 @@ export function createProgram(version: string, actions: Actions): Command {
   addPlanFlags(program.command('plan'))
     .summary('Show what would change in the kernel, and change nothing')
     .description(
-      'Show the exact difference between the kernel and what should be there. Changes nothing.\n\nThe exit code is 0 when there is no difference, 2 when there is one, and 1 after an error.',
+      'Show the exact difference between the kernel and what should be there: first a summary, then each change with the object and the field that it comes from. Changes nothing.\n\nThe exit code is 0 when there is no difference, 2 when there is one, and 1 after an error.',
     )
     .usage('[options]')
     .action((flags: Flags) => actions.plan(flags));

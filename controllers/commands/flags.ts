@@ -104,6 +104,11 @@ const ruleFlags: readonly Flag[] = [
     "''",
     'Pod range of this node, for --policy-closed-start, where the Node object has no podCIDRs.',
   ],
+  [
+    '--cni-cache-dir <path>',
+    undefined,
+    'Where the container runtime keeps the results of CNI, from which Weir learns new pods before the API shows their addresses. Defaults to /var/lib/cni and /var/lib/cni/cache; with --against, to none.',
+  ],
 ];
 
 /** The rest of what `run` takes. */
@@ -178,11 +183,6 @@ const runFlags: readonly Flag[] = [
     'How long UDP that was answered is remembered. 0: leave it.',
   ],
   [
-    '--cni-cache-dir <path>',
-    undefined,
-    'Where the container runtime keeps the results of CNI, from which Weir learns new pods before the API tells. Without it /var/lib/cni and /var/lib/cni/cache.',
-  ],
-  [
     '--state-dir <path>',
     '/var/lib/weir',
     'Where --policy-closed-start=boot keeps what it needs at the next start of the node.',
@@ -205,6 +205,11 @@ export function addPlanFlags(command: Command): Command {
   return addFlags(command, [
     ...ruleFlags,
     ['-o, --output <format>', 'text', 'text for people, json for programs.'],
+    [
+      '--summary [boolean]',
+      'false',
+      'Print the summary alone: how many Services, policies, pods, chains, rules and set members differ, and the first of their names.',
+    ],
     [
       '--against <file...>',
       '[]',

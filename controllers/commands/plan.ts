@@ -29,15 +29,19 @@ import { mismatchDiagnostic } from '../policies/range-mismatch-log.ts';
 import { ServiceController } from '../services/service-controller.ts';
 import { type Part, partOwnership, parts, ruleLandmarks } from '../sync/part-ownership.ts';
 import { storeHandler } from '../sync/store-handler.ts';
+import { readCniResults } from './cni-results.ts';
 import { configHost } from './config-host.ts';
 import { existingTables } from './existing-tables.ts';
 import { countChanges, type ExplainedPlan } from './explained-plan.ts';
 import { leftoversAsJson } from './leftover-report.ts';
 import { type Caller, openSource } from './open-source.ts';
 import type { Output } from './output.ts';
-import { painter } from './paint.ts';
+import { type Paint, painter } from './paint.ts';
 import { planAsJson } from './plan-as-json.ts';
+import { planSummary } from './plan-summary.ts';
+import { plannedObjects } from './planned-objects.ts';
 import { printPlans } from './print-plan.ts';
+import { printSummary } from './print-summary.ts';
 import { requireLoaded } from './require-config.ts';
 import { readSavedRules } from './saved-rules.ts';
 import { warnOfGaps } from './warn-of-gaps.ts';
@@ -76,16 +80,9 @@ export async function plan(command: PlanCommand): Promise<number> {
   const warn = (line: string): void => output.warn(`warning: ${line}\n`);
   for (const warning of warnings) warn(warning);
   const store = await readObjects(config, command);
+  const cniResults = await readCniResults(config, output);
   const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, output);
-  const families = [...node.kernels].map(([family, snapshot]): PlannedFamily => {
-    const builtins = new BuiltinChains();
-    const stateOf = (part: Part): RuleState => {
-      const state = new RuleState(family, partOwnership(part, family), builtins);
-      state.replaceApplied(snapshot);
-      return state;
-    };
-    return { policies: stateOf('policies'), services: stateOf('services') };
-  });
+  const families = [...node.kernels].map(([family, snapshot]) => plannedFamily(family, snapshot));
   const services = new ServiceController({
     store,
     config,
@@ -99,7 +96,7 @@ export async function plan(command: PlanCommand): Promise<number> {
     store,
     config,
     states: families.map((family) => family.policies),
-    cniResults: () => [],
+    cniResults: () => cniResults,
   });
   policies.update(dirty, services.podCIDRs);
   tell(output, [
@@ -108,20 +105,65 @@ export async function plan(command: PlanCommand): Promise<number> {
     ...policies.hints(),
     ...policies.rangeMismatches().map((mismatch) => mismatchDiagnostic(config.nodeName, mismatch)),
   ]);
-  const owners = services.chainOwners();
-  const plans = families.map((family): ExplainedPlan => {
-    const [first, ...others] = parts.map((part) => family[part]);
-    const plan = planTogether([first ?? family.policies, ...others]).whole;
-    return { plan, state: { appliedChain: (...chain) => appliedIn(family, ...chain) }, owners };
-  });
+  const plans = families.map((family) => explainedPlan(family, store, services, policies));
   const { leftovers } = node;
   const changes = plans.reduce((sum, explained) => sum + countChanges(explained), leftovers.length);
-  if (config.output === 'text') output.write(printPlans(plans, leftovers, painter(output.isColoured)));
-  else {
-    const json = { changes, families: plans.map(planAsJson), leftovers: leftoversAsJson(leftovers) };
-    output.write(`${JSON.stringify(json, undefined, 2)}\n`);
-  }
+  output.write(printed(config, plans, leftovers, painter(output.isColoured)));
   return changes === 0 ? 0 : 2;
+}
+
+function plannedFamily(family: Family, snapshot: KernelSnapshot): PlannedFamily {
+  const builtins = new BuiltinChains();
+  const stateOf = (part: Part): RuleState => {
+    const state = new RuleState(family, partOwnership(part, family), builtins);
+    state.replaceApplied(snapshot);
+    return state;
+  };
+  return { policies: stateOf('policies'), services: stateOf('services') };
+}
+
+function explainedPlan(
+  states: PlannedFamily,
+  store: Store,
+  services: ServiceController,
+  policies: PolicyController,
+): ExplainedPlan {
+  const { family } = states.services;
+  const { plans, whole } = planTogether([states.policies, states.services]);
+  const [ofPolicies = whole, ofServices = whole] = plans;
+  const finders = [services.originFinder(family), policies.originFinder(family)];
+  return {
+    plan: whole,
+    parts: { policies: ofPolicies, services: ofServices },
+    state: { appliedChain: (...chain) => appliedIn(states, ...chain) },
+    owners: services.chainOwners(),
+    originsOf: (element) => finders.flatMap((find) => find(element)),
+    objects: plannedObjects({
+      store,
+      family,
+      elementsOf: (service) => services.elementsOf(family, service),
+      unowned: policies.unownedAddresses(),
+    }),
+  };
+}
+
+function printed(
+  { output, summary }: Pick<PlanConfig, 'output' | 'summary'>,
+  plans: readonly ExplainedPlan[],
+  leftovers: readonly ProxyLeftover[],
+  paint: Paint,
+): string {
+  if (output === 'text')
+    return summary
+      ? `${printSummary(plans, leftovers, paint).join('\n')}\n`
+      : printPlans(plans, leftovers, paint);
+  const json = {
+    changes: plans.reduce((sum, explained) => sum + countChanges(explained), leftovers.length),
+    summary: plans.map(planSummary),
+    ...(summary ? {} : { families: plans.map(planAsJson) }),
+    leftovers: leftoversAsJson(leftovers),
+  };
+  return `${JSON.stringify(json, undefined, 2)}\n`;
 }
 
 /** The addresses of another node's interfaces are not known; those of its Node object are. */

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import { type ChainName, chainName, type Plan, type SetName, setName } from '../../pkg/kernel/index.ts';
-import { countChanges, type ExplainedPlan } from './explained-plan.ts';
+import { namespacedName, type Origin } from '../../pkg/api/index.ts';
+import {
+  type ChainName,
+  chainName,
+  describeElement,
+  type Plan,
+  type SetName,
+  setName,
+} from '../../pkg/kernel/index.ts';
+import { countChanges, type ExplainedPlan, ruleDifference } from './explained-plan.ts';
 import { leftoversAsJson } from './leftover-report.ts';
 import { painter } from './paint.ts';
 import { planAsJson } from './plan-as-json.ts';
-import { printPlans, ruleDifference } from './print-plan.ts';
+import { printPlans } from './print-plan.ts';
 
 const plain = painter(false);
 const web = chainName('KUBE-SVC-AAAAAAAAAAAAAAAA');
@@ -23,16 +31,30 @@ const nothing: Plan = {
   destroySets: [],
 };
 
-/** `applied`: nat chains as they are now. */
+/** `applied`: nat chains as they are now. `origins`: of elements as they are described. */
 function explained(
   changes: Partial<Plan>,
   applied: Readonly<Record<string, string>> = {},
   owners: Readonly<Record<string, string>> = {},
+  origins: Readonly<Record<string, Origin>> = {},
 ): ExplainedPlan {
+  const plan = { ...nothing, ...changes };
+  const services = new Set(Object.values(owners).map((owner) => owner.split(':')[0]));
   return {
-    plan: { ...nothing, ...changes },
+    plan,
+    parts: { policies: nothing, services: plan },
     state: { appliedChain: (_, name) => applied[name] },
     owners: new Map(Object.entries(owners)),
+    originsOf: (element) => [origins[describeElement(element)] ?? []].flat(),
+    objects: {
+      hasService: (name) => services.has(name),
+      elementsOf: () => [],
+      serviceOf: ({ kind, namespace, name }) =>
+        kind === 'Service' ? namespacedName(namespace, name) : undefined,
+      serviceOfAddress: () => undefined,
+      portOfChain: () => undefined,
+      unownedPod: () => undefined,
+    },
   };
 }
 
@@ -43,6 +65,14 @@ function lines(...plans: readonly ExplainedPlan[]): readonly string[] {
 function written(name: ChainName, rules: string, isNew = false): Plan['writeChains'][number] {
   return { table: 'nat', name, rules, stage: 1, isNew };
 }
+
+const portOrigin: Origin = {
+  kind: 'Service',
+  namespace: 'shop',
+  name: 'web',
+  field: 'spec.ports',
+  value: 'http',
+};
 
 test('says that there is no change', () => {
   expect(lines(explained({}), explained({ family: 'IPv6' }))).toEqual([
@@ -57,15 +87,27 @@ test('shows a changed chain under the name of its Service, with the rules that d
     { writeChains: [written(web, 'a\nnew\nc')] },
     { [web]: 'a\nold\nc' },
     { [web]: 'shop/web:http' },
+    {
+      [`nat chain ${web}`]: portOrigin,
+      [`rule of nat chain ${web}: new`]: {
+        kind: 'EndpointSlice',
+        namespace: 'shop',
+        name: 'web-1',
+        field: 'endpoints.addresses',
+        value: '10.0.0.1',
+      },
+    },
   );
   expect(lines(plan)).toEqual([
+    'IPv4: 1 chain to change',
+    '  Services to change: 1 (shop/web)',
+    '  Service rules: 1 chain to change, 1 rule to add, 1 rule to remove',
+    '',
     'IPv4',
     '  Service shop/web:http',
-    `    ~ chain nat ${web}`,
-    '        - old',
-    '        + new',
-    '',
-    'IPv4: 1 chain to change',
+    `    ~ chain nat ${web}  # Service shop/web spec.ports (http)`,
+    '        - old  # no object needs it now',
+    '        + new  # EndpointSlice shop/web-1 endpoints.addresses (10.0.0.1)',
     '',
   ]);
 });
@@ -80,23 +122,25 @@ test('shows sets, members, jumps and chains that belong to nobody first', () => 
     destroySets: [setName('WEIR-4-OLD')],
   });
   expect(lines(plan)).toEqual([
-    'IPv4',
-    '  + set WEIR-4-HAIRPIN (hash:ip,port,ip)',
-    '  ~ set WEIR-4-HAIRPIN',
-    '      - 10.0.0.2,tcp:80,10.0.0.2',
-    '      + 10.0.0.1,tcp:80,10.0.0.1',
-    '  - set WEIR-4-OLD',
-    '  + jump nat OUTPUT: -j KUBE-SERVICES (missing)',
-    '  + chain nat KUBE-SERVICES',
-    '      + -j RETURN',
-    '',
     'IPv4: 1 set to create, 1 set to destroy, 1 set member to add, 1 set member to remove, 1 chain to add, 1 jump to insert',
+    '  Service rules: 1 set to create, 1 set to destroy, 1 set member to add, 1 set member to remove, 1 chain to add, 1 jump to insert, 1 rule to add',
+    '  Jumps from built-in chains: 1 to insert (missing)',
+    '',
+    'IPv4',
+    '  + set WEIR-4-HAIRPIN (hash:ip,port,ip)  # for all Services',
+    '  ~ set WEIR-4-HAIRPIN',
+    '      - 10.0.0.2,tcp:80,10.0.0.2  # no object needs it now',
+    '      + 10.0.0.1,tcp:80,10.0.0.1',
+    '  - set WEIR-4-OLD  # no object needs it now',
+    '  + jump nat OUTPUT: -j KUBE-SERVICES (missing)',
+    '  + chain nat KUBE-SERVICES  # for all Services',
+    '      + -j RETURN',
     '',
   ]);
   expect(countChanges(plan)).toBe(6);
 });
 
-test('shows a set that has to be made anew, and why', () => {
+test('shows a set that has to be rebuilt, and why', () => {
   const plan = explained({
     createSets: [
       {
@@ -109,10 +153,11 @@ test('shows a set that has to be made anew, and why', () => {
     ],
   });
   expect(lines(plan)).toEqual([
-    'IPv4',
-    '  ~ set WEIR-4-HAIRPIN (hash:ip,port,ip, room for 10): made anew (had room for 1 member)',
+    'IPv4: 1 set to rebuild',
+    '  Service rules: 1 set to rebuild',
     '',
-    'IPv4: 1 set to make anew',
+    'IPv4',
+    '  ~ set WEIR-4-HAIRPIN (hash:ip,port,ip, room for 10): rebuilt (had room for 1 member)  # for all Services',
     '',
   ]);
   expect(planAsJson(plan)['createSets']).toEqual([
@@ -122,6 +167,7 @@ test('shows a set that has to be made anew, and why', () => {
       family: 'IPv4',
       maxElements: 10,
       replaces: { how: 'swap', reason: 'had room for 1 member' },
+      origins: [],
     },
   ]);
 });
@@ -150,7 +196,7 @@ describe('taking over from kube-proxy', () => {
     const rules = '-p tcp -j DNAT --to-destination 10.0.0.1:80';
     const text = lines(explained({ writeChains: [written(web, rules)], deleteChains }, applied, owners));
     expect(text).toContain('  Service shop/web:http');
-    expect(text).toContain(`    - chain nat ${endpoint('B')}`);
+    expect(text).toContain(`    - chain nat ${endpoint('B')}  # Service shop/web:http does not need it now`);
     expect(text).toContain('  Takes over from kube-proxy: 1 of its 1 balancing chains keep their endpoints.');
     expect(text.join('\n')).not.toContain('Other endpoints');
   });
@@ -161,7 +207,7 @@ describe('taking over from kube-proxy', () => {
     const held = { table: 'nat', name: endpoint('H'), isHeld: true } as const;
     expect(lines(explained({ deleteChains: [...many, held] }))).toEqual(
       expect.arrayContaining([
-        `  ~ chain nat ${endpoint('H')}: emptied (rules of others lead there)`,
+        `  ~ chain nat ${endpoint('H')}: emptied (rules of others lead there)  # no object needs it now`,
         '  - 4 chains nat KUBE-SEP-…',
         'IPv4: 4 chains to delete, 1 chain to empty',
       ]),
@@ -197,7 +243,8 @@ describe('taking over from kube-proxy', () => {
         owners,
       ),
     );
-    expect(text.slice(text.indexOf('  Routed by kube-proxy only, and no longer with Weir:'))).toEqual([
+    const start = text.indexOf('  Routed by kube-proxy only, and no longer with Weir:');
+    expect(text.slice(start, start + 5)).toEqual([
       '  Routed by kube-proxy only, and no longer with Weir:',
       '    shop/old',
       '  Routed by Weir only:',

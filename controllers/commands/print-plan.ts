@@ -1,89 +1,84 @@
 import type { ProxyLeftover } from '../../pkg/apply/index.ts';
-import type { Plan } from '../../pkg/kernel/index.ts';
-import { appliedRules, countMembers, type ExplainedPlan, ownerOf, splitRules } from './explained-plan.ts';
-import { leftoverReport } from './leftover-report.ts';
+import type { Plan, SetName } from '../../pkg/kernel/index.ts';
+import { type ExplainedPlan, ownerOf, writtenDifference } from './explained-plan.ts';
+import {
+  chainComment,
+  memberComment,
+  originText,
+  ruleComment,
+  type Sign,
+  setComment,
+  unneededSetComment,
+} from './origin-comments.ts';
 import type { Paint } from './paint.ts';
-import { takeOverReport } from './take-over-report.ts';
+import { printSummary } from './print-summary.ts';
 
 /** Of longer lists people see only the beginning; the JSON output has all of it. */
 const shown = { members: 10, rules: 12, deletedChains: 3 } as const;
+/** With more lines behind it, the summary is no longer in sight. */
+const onScreen = 50;
 
 /** What belongs together: one Service's lines under its name, or those of no Service in particular. */
 type Groups = ReadonlyMap<string, readonly string[]>;
 
-/** The plans for people: `+` comes, `-` goes, `~` changes; what it amounts to at the end, where a terminal shows it. */
+/** The plans for people: what they amount to, then everything: `+` comes, `-` goes, `~` changes, and behind `#` where it comes from. */
 export function printPlans(
   plans: readonly ExplainedPlan[],
   leftovers: readonly ProxyLeftover[],
   paint: Paint,
 ): string {
-  const parts = plans.flatMap((explained) => planLines(explained, paint));
-  const summary = plans.flatMap((explained) => summaryLines(explained, paint));
-  return `${[...parts, ...summary, ...leftoverReport(leftovers)].join('\n')}\n`;
+  const summary = printSummary(plans, leftovers, paint);
+  const details = plans.flatMap((explained) => planLines(explained, paint));
+  const hint = details.length > onScreen ? ['', 'The summary is at the top; --summary prints it alone.'] : [];
+  return `${[...summary, ...details, ...hint].join('\n')}\n`;
 }
 
 function planLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
   const { plan } = explained;
-  const general = [...setLines(plan, paint), ...jumpLines(plan, paint)];
+  const general = [...setLines(explained, paint), ...jumpLines(plan, paint)];
   const groups = serviceGroups(explained, paint);
   const unowned = groups.get('') ?? [];
   const services = [...groups].filter(([name]) => name !== '').toSorted(byName);
   if (general.length + groups.size === 0) return [];
   return [
+    '',
     paint('bold', plan.family),
     ...[...general, ...unowned].map((line) => `  ${line}`),
     ...services.flatMap(([name, lines]) => [
       `  ${paint('bold', `Service ${name}`)}`,
       ...lines.map((line) => `    ${line}`),
     ]),
-    '',
   ];
 }
 
-function summaryLines(explained: ExplainedPlan, paint: Paint): readonly string[] {
+function* setLines(explained: ExplainedPlan, paint: Paint): Generator<string> {
   const { plan } = explained;
-  const added = plan.writeChains.filter((chain) => chain.isNew).length;
-  const madeAnew = plan.createSets.filter(({ replaces }) => replaces !== undefined).length;
-  const counts = [
-    [plan.createSets.length - madeAnew, 'set', 'to create'],
-    [madeAnew, 'set', 'to make anew'],
-    [plan.destroySets.length, 'set', 'to destroy'],
-    [countMembers(plan.addMembers), 'set member', 'to add'],
-    [countMembers(plan.removeMembers), 'set member', 'to remove'],
-    [added, 'chain', 'to add'],
-    [plan.writeChains.length - added, 'chain', 'to change'],
-    [plan.deleteChains.filter((chain) => chain.isHeld !== true).length, 'chain', 'to delete'],
-    [plan.deleteChains.filter((chain) => chain.isHeld === true).length, 'chain', 'to empty'],
-    [plan.jumps.filter((jump) => jump.kind === 'insert').length, 'jump', 'to insert'],
-    [plan.jumps.filter((jump) => jump.kind === 'delete').length, 'jump', 'to delete'],
-  ] as const;
-  const words = counts
-    .filter(([count]) => count > 0)
-    .map(([count, what, change]) => `${count} ${what}${count === 1 ? '' : 's'} ${change}`);
-  if (words.length === 0) return [`${paint('bold', plan.family)}: no change`];
-  return [
-    `${paint('bold', plan.family)}: ${words.join(', ')}`,
-    ...takeOverReport(explained).map((line) => `  ${line}`),
-  ];
-}
-
-function* setLines(plan: Plan, paint: Paint): Generator<string> {
   for (const { name, type, maxElements, replaces } of plan.createSets) {
-    if (replaces === undefined) yield paint('green', `+ set ${name} (${type})`);
+    const comment = commentText(setComment(explained, name), paint);
+    if (replaces === undefined) yield paint('green', `+ set ${name} (${type})`) + comment;
     else {
-      yield paint('yellow', `~ set ${name} (${type}, room for ${maxElements}): made anew`) +
-        paint('dim', ` (${replaces.reason})`);
+      yield paint('yellow', `~ set ${name} (${type}, room for ${maxElements}): rebuilt`) +
+        paint('dim', ` (${replaces.reason})`) +
+        comment;
     }
   }
-  const sets = new Set([...plan.addMembers, ...plan.removeMembers].map((change) => change.set));
-  for (const set of [...sets].toSorted()) {
-    yield paint('yellow', `~ set ${set}`);
-    const of = (changes: Plan['addMembers']): readonly string[] =>
-      changes.flatMap((change) => (change.set === set ? change.members : []));
-    yield* folded(of(plan.removeMembers), '-', shown.members, 'members', paint);
-    yield* folded(of(plan.addMembers), '+', shown.members, 'members', paint);
+  const removed = membersBySet(plan.removeMembers);
+  const added = membersBySet(plan.addMembers);
+  for (const set of [...new Set([...removed.keys(), ...added.keys()])].toSorted()) {
+    const origins = originText(explained.originsOf({ kind: 'set', set }));
+    yield paint('yellow', `~ set ${set}`) + commentText(origins, paint);
+    const commentOf = (member: string, sign: Sign): string => memberComment(explained, set, member, sign);
+    yield* folded(removed.get(set) ?? [], '-', { limit: shown.members, what: 'members', commentOf }, paint);
+    yield* folded(added.get(set) ?? [], '+', { limit: shown.members, what: 'members', commentOf }, paint);
   }
-  for (const name of plan.destroySets) yield paint('red', `- set ${name}`);
+  for (const name of plan.destroySets)
+    yield paint('red', `- set ${name}`) + commentText(unneededSetComment(name), paint);
+}
+
+function membersBySet(changes: Plan['addMembers']): ReadonlyMap<SetName, readonly string[]> {
+  const sets = new Map<SetName, readonly string[]>();
+  for (const { set, members } of changes) sets.set(set, [...(sets.get(set) ?? []), ...members]);
+  return sets;
 }
 
 function* jumpLines(plan: Plan, paint: Paint): Generator<string> {
@@ -107,27 +102,38 @@ function serviceGroups(explained: ExplainedPlan, paint: Paint): Groups {
     plan.deleteChains,
     (chain) => ownerOf(explained, chain.table, chain.name) ?? '',
   );
-  for (const [owner, chains] of deleted) put(owner, deletedChainLines(chains, paint));
+  for (const [owner, chains] of deleted) put(owner, deletedChainLines(explained, chains, paint));
   return groups;
 }
 
 function* chainLines(
   explained: ExplainedPlan,
-  { table, name, rules, isNew }: Plan['writeChains'][number],
+  chain: Plan['writeChains'][number],
   paint: Paint,
 ): Generator<string> {
-  yield isNew ? paint('green', `+ chain ${table} ${name}`) : paint('yellow', `~ chain ${table} ${name}`);
-  const difference = ruleDifference(appliedRules(explained, table, name), splitRules(rules));
-  yield* folded(difference.removed, '-', shown.rules, 'rules', paint);
-  yield* folded(difference.added, '+', shown.rules, 'rules', paint);
+  const { table, name, isNew } = chain;
+  const line = isNew
+    ? paint('green', `+ chain ${table} ${name}`)
+    : paint('yellow', `~ chain ${table} ${name}`);
+  yield line + commentText(chainComment(explained, table, name), paint);
+  const { removed, added } = writtenDifference(explained, chain);
+  const commentOf = (rule: string, sign: Sign): string =>
+    ruleComment(explained, { table, chain: name, rule }, sign);
+  yield* folded(removed, '-', { limit: shown.rules, what: 'rules', commentOf }, paint);
+  yield* folded(added, '+', { limit: shown.rules, what: 'rules', commentOf }, paint);
 }
 
 /** kube-proxy has a chain for each endpoint: many of them are one line. */
-function* deletedChainLines(chains: Plan['deleteChains'], paint: Paint): Generator<string> {
+function* deletedChainLines(
+  explained: ExplainedPlan,
+  chains: Plan['deleteChains'],
+  paint: Paint,
+): Generator<string> {
   for (const { table, name, isHeld } of chains) {
     if (isHeld === true)
       yield paint('yellow', `~ chain ${table} ${name}: emptied`) +
-        paint('dim', ' (rules of others lead there)');
+        paint('dim', ' (rules of others lead there)') +
+        commentText(chainComment(explained, table, name, '-'), paint);
   }
   const kinds = Map.groupBy(
     chains.filter(({ isHeld }) => isHeld !== true),
@@ -135,41 +141,38 @@ function* deletedChainLines(chains: Plan['deleteChains'], paint: Paint): Generat
   );
   for (const [kind, alike] of kinds) {
     if (alike.length > shown.deletedChains) yield paint('red', `- ${alike.length} chains ${kind}…`);
-    else for (const { table, name } of alike) yield paint('red', `- chain ${table} ${name}`);
+    else {
+      for (const { table, name } of alike)
+        yield paint('red', `- chain ${table} ${name}`) +
+          commentText(chainComment(explained, table, name, '-'), paint);
+    }
   }
 }
 
+interface Folding {
+  readonly limit: number;
+  readonly what: string;
+  readonly commentOf: (item: string, sign: Sign) => string;
+}
+
+/** Says where only those items come from that are shown. */
 function* folded(
   items: readonly string[],
-  sign: '+' | '-',
-  limit: number,
-  what: string,
+  sign: Sign,
+  { limit, what, commentOf }: Folding,
   paint: Paint,
 ): Generator<string> {
   const style = sign === '+' ? 'green' : 'red';
   // One line instead of one left out saves nothing.
   const some = items.length <= limit + 1 ? items : items.slice(0, limit);
-  for (const item of some) yield paint(style, `    ${sign} ${item}`);
+  for (const item of some)
+    yield paint(style, `    ${sign} ${item}`) + commentText(commentOf(item, sign), paint);
   const more = items.length - some.length;
   if (more > 0) yield paint(style, `    ${sign} … and ${more} more ${what} (--output json shows all)`);
 }
 
-/** What goes and what comes between the rules that both begin with and those that both end with. */
-export function ruleDifference(
-  before: readonly string[],
-  after: readonly string[],
-): { readonly removed: readonly string[]; readonly added: readonly string[] } {
-  let start = 0;
-  while (start < before.length && start < after.length && before[start] === after[start]) start += 1;
-  let end = 0;
-  while (
-    end < before.length - start &&
-    end < after.length - start &&
-    before[before.length - 1 - end] === after[after.length - 1 - end]
-  ) {
-    end += 1;
-  }
-  return { removed: before.slice(start, before.length - end), added: after.slice(start, after.length - end) };
+function commentText(comment: string, paint: Paint): string {
+  return comment === '' ? '' : paint('dim', `  # ${comment}`);
 }
 
 function byName(a: readonly [string, unknown], b: readonly [string, unknown]): number {

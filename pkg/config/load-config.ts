@@ -23,6 +23,8 @@ export interface ConfigHost {
 
 export interface PlanConfig extends RunConfig {
   readonly output: 'text' | 'json';
+  /** Print the summary alone. */
+  readonly summary: boolean;
   /** Files with saved rules. */
   readonly against: readonly string[];
 }
@@ -35,6 +37,7 @@ const cleanupSchema = v.object({
 
 const planSchema = v.object({
   output: v.optional(oneOf(['text', 'json']).flag, 'text'),
+  summary: v.optional(boolean.flag, false),
   against: v.optional(v.array(v.pipe(v.string(), v.minLength(1, 'must not be empty'))), []),
 });
 

@@ -42,7 +42,10 @@ for (const backend of backends) {
         expect({ code, lines }).toMatchObject({ code: 2 });
         expect(lines).toContain('  Service default/shop:tcp');
         expect(lines).toContainEqual(expect.stringMatching(/^ {2}\+ jump nat PREROUTING: .*\(missing\)$/));
-        expect(lines).toContainEqual(expect.stringMatching(/^ +\+ chain filter WEIR-INGRESS$/));
+        expect(lines).toContainEqual(
+          expect.stringMatching(/^ +\+ chain filter WEIR-INGRESS {2}# finds the policies of a pod$/),
+        );
+        expect(lines).toContain('  Services to add: 1 (default/shop)');
         expect(lines.filter((line) => /^(?:warning|error)/.test(line))).toEqual([]);
         for (const family of ['IPv4', 'IPv6'])
           expect(lines).toContainEqual(
@@ -58,7 +61,9 @@ for (const backend of backends) {
         agent.putService({ ...liveServices.shop, pods: ['b'] });
         const { code, lines } = await plan();
         expect(code).toBe(2);
-        const owners = lines.filter((line) => /^ {2}\S/.test(line)).map((line) => line.trim());
+        expect(lines).toContain('  Services to change: 1 (default/shop)');
+        const details = lines.slice(lines.indexOf('IPv4'));
+        const owners = details.filter((line) => /^ {2}\S/.test(line)).map((line) => line.trim());
         expect(owners).not.toEqual([]);
         expect(
           owners.filter((owner) => !/^Service default\/shop:|^~ set WEIR-[46]-HAIRPIN$/.test(owner)),

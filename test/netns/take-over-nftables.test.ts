@@ -104,7 +104,7 @@ for (const backend of backends) {
       expect(new Set(await answers())).toEqual(new Set(['a']));
       const before = await faults.plan();
       expect(before).toMatchObject({ code: 2 });
-      expect(before.lines.at(-1)).toBe(left);
+      expect(before.lines).toContain(left);
 
       const items = families.flatMap(itemsOf);
       const load = await ServiceLoad.start(items, items);

@@ -115,8 +115,8 @@ export class PolicyLab {
   }
 
   /** What `weir plan` prints: `IPv4: no change` and the same for IPv6 when the kernel holds exactly what it should. Without warnings. */
-  async plan(node = this.node.name): Promise<readonly string[]> {
-    const lines = await this.#plan(node);
+  async plan(node = this.node.name, ...flags: readonly string[]): Promise<readonly string[]> {
+    const lines = await this.#plan(node, flags);
     return lines.filter((line) => !/^(warning|hint): /.test(line));
   }
 
@@ -154,8 +154,9 @@ export class PolicyLab {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  async #plan(node: string): Promise<readonly string[]> {
-    const { lines } = await runWeir(this.world.nodeNamed(node).namespace, ['plan', ...this.#ruleFlags(node)]);
+  async #plan(node: string, flags: readonly string[] = []): Promise<readonly string[]> {
+    const { namespace } = this.world.nodeNamed(node);
+    const { lines } = await runWeir(namespace, ['plan', ...this.#ruleFlags(node), ...flags]);
     return lines;
   }
 
