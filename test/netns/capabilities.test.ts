@@ -57,9 +57,10 @@ describe.skipIf(!usable).each(backends)('with the privileges of the DaemonSet on
       NoNewPrivs: '1',
     });
     const first = await cli.rules();
+    const from = weir.lines.length;
     await cli.write('more.json', serviceObjects('more', 2));
     for (const family of ['IPv4', 'IPv6'])
-      await weir.waitForLine(new RegExp(`${family} service rules written services=1 `));
+      await weir.waitForLine(new RegExp(`${family} service rules written services=1 `), { from });
     const second = await cli.rules();
     expect(await weir.stop()).toEqual({ code: 0, signal: null });
 
