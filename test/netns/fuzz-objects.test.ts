@@ -21,7 +21,7 @@ import {
 import { FaultyTools } from '../support/faulty-tools.ts';
 import { type MutatedObject, mutatedNamespace, mutatedObjects } from '../support/mutated-objects.ts';
 import { firstPacket } from '../support/policy-node.ts';
-import { seededRandom } from '../support/random.ts';
+import { seededRandom, worldSeed } from '../support/random.ts';
 import { patient, ServiceLoad } from '../support/service-load.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
@@ -30,7 +30,7 @@ const rounds = 4;
 const objectsOfEachRound = 154;
 const policyPacketsOfEachRound = 200;
 const patience = { timeout: 30_000, interval: 100 };
-const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 0x7fff_ffff);
+const seed = worldSeed();
 
 /** A Service of every kind of address, whose endpoints answer, and a pod that only one other may reach. */
 const services = [
@@ -38,6 +38,10 @@ const services = [
   { name: 'guarded', number: 2, pods: ['a'], loadBalancerSourceRanges: ['0.0.0.0/0', '::/0'] },
 ] as const;
 const shop = frontendsOf(1, 'IPv4');
+/** They keep their addresses, whoever claims them as well. */
+const standing: ReadonlySet<string> = new Set(
+  services.flatMap(({ number }) => families.map((family) => frontendsOf(number, family).clusterIP)),
+);
 const topology = { nodeName: 'node-a', zone: undefined };
 
 for (const backend of backends) {
@@ -286,7 +290,8 @@ async function wrongServices(faults: FaultWorld, objects: readonly ApiObject[]):
           (internalRefusal !== undefined && faults.node.addresses.includes(port.clusterIP)) ||
           // A policy drops what comes to the guarded pod, also where a Service has its address.
           (internalRefusal !== undefined && faults.pod('b').addresses.includes(port.clusterIP)) ||
-          claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1
+          claims.get(`${port.clusterIP} ${port.protocol} ${port.port}`) !== 1 ||
+          (port.port === servicePort && standing.has(port.clusterIP))
         )
           continue;
         const packet = servicePacket(family, port.clusterIP, port.protocol, port.port);

@@ -9,6 +9,7 @@ import { capabilities } from '../support/capabilities.ts';
 import { closedAddresses } from '../support/closed-addresses.ts';
 import { type Cell, createPolicyKernel, policyNode } from '../support/policy-kernel.ts';
 import { worldManifests } from '../support/policy-wire.ts';
+import { worldSeed } from '../support/random.ts';
 import { localNode, randomPlacedCase } from '../support/random-policy-world.ts';
 import { clientAddresses, lanCidrs, type MachineSpec } from '../support/world-layout.ts';
 
@@ -18,7 +19,7 @@ const timeLimitMs = 120_000;
 /** A prime that divides no number of paths: walking with it meets all ends, protocols and ports alike. */
 const stride = 37;
 
-const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 0x7fff_ffff);
+const seed = worldSeed();
 
 const usable = capabilities.netns && capabilities.ipv6 && capabilities.ipset && capabilities['perl-raw'];
 /** Both ways to deny, one with each backend, and not the same worlds. */

@@ -5,6 +5,7 @@ import { type KernelSnapshot, type Outcome, type Packet, PacketTracer } from '..
 import type { Family } from '../../pkg/net/index.ts';
 import type { ConnectRequest, Transport } from '../support/agent/protocol.ts';
 import type { NetworkNamespace } from '../support/network-namespace.ts';
+import { worldSeed } from '../support/random.ts';
 import {
   flagsOf,
   manifestsOf,
@@ -41,7 +42,7 @@ const patientMs = 4000;
 const retryMs = 1600;
 const timeLimitMs = 200_000;
 
-const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 0x7fff_ffff);
+const seed = worldSeed();
 
 interface Probe {
   readonly from: NetworkNamespace;
