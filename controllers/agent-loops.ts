@@ -149,6 +149,10 @@ export class AgentLoops {
     metrics.onScrape(() => this.#countRules());
   }
 
+  #has(part: Part): boolean {
+    return this.#options.config.parts.includes(part);
+  }
+
   /** Runs until `stop`; each part by its name, for a supervisor. */
   start(): ReadonlyMap<string, Promise<void>> {
     // From here on rules that don't come make the node unhealthy, the very first ones too.
@@ -157,7 +161,7 @@ export class AgentLoops {
     return new Map([
       ['sync loop', this.#loop.start()],
       ['drift audit', this.#audit.start()],
-      ['conntrack', this.#conntrack.start()],
+      ...(this.#has('services') ? [['conntrack', this.#conntrack.start()] as const] : []),
       ['counters', this.#counters.start()],
       ['addresses', this.#addresses.start()],
     ]);
@@ -224,7 +228,7 @@ export class AgentLoops {
         queued: () => report.queued(),
         began: (dirty) => {
           report.began();
-          this.#afterServices.began(dirty);
+          if (this.#has('services')) this.#afterServices.began(dirty);
         },
         synced: (result) => {
           report.synced(result);
@@ -313,12 +317,15 @@ export class AgentLoops {
     return new FilterCounters({
       clock,
       commands: kernel.lookCommands,
+      parts: this.#options.config.parts,
       tools: () => presentTools(kernel),
-      isWorthwhile: () => policiesOfChain().size > 0 || policies.isGuarded,
+      isWorthwhile: () => this.#has('policies') && (policiesOfChain().size > 0 || policies.isGuarded),
       onRead: (saved) => {
-        drops.read(saved);
-        guard.read(saved);
-        packets.read(saved);
+        if (this.#has('policies')) {
+          drops.read(saved);
+          guard.read(saved);
+        }
+        if (this.#has('services')) packets.read(saved);
       },
       onError: (error) => log.warn('the packets that rules met could not be counted', { error }),
     });
@@ -339,8 +346,8 @@ export class AgentLoops {
     const { kernel, metrics } = this.#options;
     for (const family of kernel.families) {
       if (family.isAbsent) continue;
-      const rules = (part: Part, table: TableName): number =>
-        family.part(part)?.state.countDesiredRules(table) ?? 0;
+      const rules = (part: Part, table: TableName): number | undefined =>
+        family.part(part)?.state.countDesiredRules(table);
       const count = (table: TableName): RuleCount => ({
         service: rules('services', table),
         policy: rules('policies', table),

@@ -84,6 +84,7 @@ export class Agent {
       onStandBack: (reason) => events.event(knownEvents.otherProxy(config.nodeName, reason)),
     });
     this.#health = new ProxyHealth({
+      parts: config.parts,
       clock,
       wallClock: Date.now,
       syncPeriodMs: config.iptablesSyncPeriod,
@@ -92,15 +93,20 @@ export class Agent {
     metrics.onScrape(() => this.#showHealth());
   }
 
+  /** Services are left to another program otherwise, which has its own ports, settings and rules. */
+  get #routesServices(): boolean {
+    return this.#options.config.parts.includes('services');
+  }
+
   /** Resolves when everything runs; throws when Weir can't work here. */
   async start(): Promise<void> {
     const { config, source, clock, log, supervisor } = this.#options;
     const { signal } = this.#stop;
-    this.#cni = this.#createCniCache();
+    if (config.parts.includes('policies')) this.#cni = this.#createCniCache();
     const [kernel] = await Promise.all([
       this.#prepareKernel(),
       source.start(this.#handler()),
-      this.#cni.start(),
+      this.#cni?.start(),
     ]);
     if (config.manifests === undefined) {
       await waitForNode({ store: this.#store, config, clock, log, signal });
@@ -176,6 +182,7 @@ export class Agent {
       log,
     });
     return new Readiness({
+      parts: config.parts,
       bridges,
       sysctl: this.#sysctl,
       log,
@@ -212,7 +219,7 @@ export class Agent {
   /** What load balancers must know of the node. A folder of manifests may well have no Node at all. */
   #noteNode(): void {
     const { config } = this.#options;
-    if (config.manifests !== undefined) return;
+    if (config.manifests !== undefined || !this.#routesServices) return;
     const node = this.#store.get('Node', '', config.nodeName);
     this.#health.setNode({
       exists: node !== undefined,
@@ -223,9 +230,10 @@ export class Agent {
 
   async #prepareKernel(): Promise<Kernel> {
     const { config, commands, clock, log } = this.#options;
-    const kernel = await openKernel(config.iptablesBackend, commands, clock, log);
+    const kernel = await openKernel(config, commands, clock, log);
     const families = presentFamilies(kernel);
-    await applyConntrackSettings({ config, sysctl: this.#sysctl, log, strict: false });
+    if (this.#routesServices)
+      await applyConntrackSettings({ config, sysctl: this.#sysctl, log, strict: false });
     for (const problem of await setUpBridges(this.#sysctl, commands, families)) log.debug(problem);
     const { signal } = this.#stop;
     await closeUnknownPods({ config, kernel, clock, log, signal }).catch((error: unknown) =>
@@ -234,7 +242,8 @@ export class Agent {
       }),
     );
     await this.#waitForOtherWeir();
-    await this.#makeWayForOtherProxy();
+    if (this.#routesServices) await this.#makeWayForOtherProxy();
+    else await this.#startServers();
     return kernel;
   }
 
@@ -254,7 +263,7 @@ export class Agent {
     const { config, metrics, events, clock, log } = this.#options;
     if (this.#stop.signal.aborted) return;
     this.#servers = await startServers({ config, health: this.#health, metrics, events, clock, log });
-    events.event(knownEvents.starting(config.nodeName));
+    events.event(knownEvents.starting(config.nodeName, config.parts));
   }
 
   #createCniCache(): CniCache {
@@ -274,9 +283,9 @@ export class Agent {
 
   /** Two of Weir would undo each other's rules for ever. */
   async #waitForOtherWeir(): Promise<void> {
-    const { clock, log } = this.#options;
+    const { config, clock, log } = this.#options;
     for (let told = false; !this.#stop.signal.aborted; told = true) {
-      this.#claim ??= await claimNode();
+      this.#claim ??= await claimNode(config.parts);
       if (this.#claim !== undefined) return;
       if (!told) log.error('another Weir runs on this node: no rules are written until it is gone');
       await clock.sleep(claimPollMs, this.#stop.signal).catch(() => undefined);

@@ -65,6 +65,7 @@ describe('flags', () => {
     [['--write-config-to='], 'run', { writeConfigTo: '' }],
     [['--cleanup', '--iptables-backend=nft', '--v=4'], 'cleanup', { iptablesBackend: 'nft' }],
     [['--cleanup=true'], 'cleanup', {}],
+    [['--cleanup', '--parts=policies'], 'cleanup', { parts: 'policies' }],
   ])('run %j does what %s does', async (args, command, flags) => {
     expect((await parse('run', ...args)).called).toEqual([[command, flags]]);
   });

@@ -98,10 +98,10 @@ export function createProgram(version: string, actions: Actions): Command {
 
 /** What `run` shall do: kube-proxy has flags for what are commands here. */
 function runOrElse(flags: Flags, actions: Actions): Promise<void> {
-  const { writeConfigTo = '', cleanup, iptablesBackend } = flags;
+  const { writeConfigTo = '', cleanup, iptablesBackend, parts } = flags;
   if (writeConfigTo !== '') return actions.config(flags);
   const isCleanup = cleanup === true || cleanup === 'true';
-  return isCleanup ? actions.cleanup({ iptablesBackend }) : actions.run(flags);
+  return isCleanup ? actions.cleanup({ iptablesBackend, parts }) : actions.run(flags);
 }
 
 /**

@@ -28,7 +28,7 @@ import {
 } from '../../pkg/runtime/index.ts';
 import { claimNode } from '../node/node-claim.ts';
 import { otherProxyPorts } from '../node/other-proxy.ts';
-import { type Part, partOwnership, ruleLandmarks } from '../sync/part-ownership.ts';
+import { type Part, partOwnership, ruleLandmarks, tablesOf } from '../sync/part-ownership.ts';
 import { existingTables } from './existing-tables.ts';
 import { type Held, heldReport } from './held-report.ts';
 import type { Output } from './output.ts';
@@ -69,7 +69,8 @@ export async function cleanup({ flags, output }: CleanupCommand): Promise<number
     }
   }
   // With --hand-back they are those of the kube-proxy that takes over.
-  if (!config.handBack) errors.push(...(await removeLeftovers(commands, output)));
+  if (!config.handBack && config.parts.includes('services'))
+    errors.push(...(await removeLeftovers(commands, output)));
   for (const error of errors.slice(0, -1)) output.warn(`error: ${errorLine(error)}\n`);
   if (errors.length > 0) throw errors.at(-1);
   return isSomethingHeld ? somethingIsHeld : 0;
@@ -95,15 +96,15 @@ async function removeLeftovers(commands: CommandRunner, output: Output): Promise
 async function cleanFamily(
   tools: FamilyTools,
   commands: CommandRunner,
-  { handBack }: CleanupConfig,
+  { handBack, parts }: CleanupConfig,
   output: Output,
 ): Promise<{ readonly plan: Plan; readonly held: Held }> {
   const onContention = (message: string): void => output.warn(`${message}\n`);
-  const landmarks = ruleLandmarks;
+  const landmarks = ruleLandmarks(parts);
   const writer = new KernelWriter({ tools, commands, clock: systemClock, landmarks, onContention });
-  const kernel = await writer.read(await existingTables(tools));
-  if (handBack) refuseWithoutSuccessor(kernel, tools);
-  const states = partStates(kernel, tools, handBack);
+  const kernel = await writer.read(await existingTables(tools, tablesOf(parts, tools.family)));
+  if (handBack && parts.includes('services')) refuseWithoutSuccessor(kernel, tools);
+  const states = partStates(kernel, tools, { handBack, parts });
   const plan = planTogether(states).whole;
   const references = states.flatMap((state) => state.heldByOthers());
   const remove = warnOfGaps(tools.family, kernel, output) ? removeBitByBit : removeAll;
@@ -119,8 +120,8 @@ async function removeAll(writer: KernelWriter, plan: Plan): Promise<Removal> {
 }
 
 /** After kube-proxy's first sync the KUBE- chains are kube-proxy's; taking rules from under a running proxy breaks the node. */
-async function refuseWhileInUse({ handBack }: CleanupConfig): Promise<void> {
-  const claim = await claimNode();
+async function refuseWhileInUse({ handBack, parts }: CleanupConfig): Promise<void> {
+  const claim = await claimNode(parts);
   if (claim === undefined) {
     throw new WeirError(
       'WEIR_OTHER_PROXY',
@@ -128,11 +129,11 @@ async function refuseWhileInUse({ handBack }: CleanupConfig): Promise<void> {
     );
   }
   claim.release();
-  const ports = handBack ? [] : await otherProxyPorts();
+  const ports = handBack || !parts.includes('services') ? [] : await otherProxyPorts();
   if (ports.length === 0) return;
   throw new WeirError(
     'WEIR_OTHER_PROXY',
-    `another proxy runs on this node (port ${ports.join(' and ')} answers) and needs the KUBE- chains; use --hand-back to remove only what is Weir's, or --force`,
+    `another proxy runs on this node (port ${ports.join(' and ')} answers) and needs the KUBE- chains; use --hand-back to remove only what is Weir's, --parts=policies for the policies alone, or --force`,
   );
 }
 
@@ -149,11 +150,11 @@ function refuseWithoutSuccessor({ tables }: KernelSnapshot, { family }: FamilyTo
   }
 }
 
-/** All parts and the canary, since nothing is wanted of any. After a hand-back the KUBE- chains and sets are kube-proxy's. */
+/** These parts and the canary, since nothing is wanted of any. After a hand-back the KUBE- chains and sets are kube-proxy's. */
 function partStates(
   kernel: KernelSnapshot,
   { family }: FamilyTools,
-  handBack: boolean,
+  { handBack, parts }: Pick<CleanupConfig, 'handBack' | 'parts'>,
 ): readonly [RuleState, ...RuleState[]] {
   const builtins = new BuiltinChains();
   const stateOf = (part: Part): RuleState => {
@@ -169,7 +170,8 @@ function partStates(
   };
   const canary = new RuleState(family, canaryOwnership, builtins);
   canary.replaceApplied(kernel);
-  return [stateOf('policies'), stateOf('services'), canary];
+  const [first = 'policies', ...others] = parts;
+  return [stateOf(first), ...others.map(stateOf), canary];
 }
 
 /** More chains than this are counted, not listed. */

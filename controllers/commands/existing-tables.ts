@@ -2,11 +2,10 @@ import { readFile } from 'node:fs/promises';
 import type { FamilyTools } from '../../pkg/apply/index.ts';
 import type { TableName } from '../../pkg/kernel/index.ts';
 
-const tables = ['filter', 'nat'] as const satisfies readonly TableName[];
-
-/** Which of the tables with Weir's rules are there to be looked at: on legacy, looking at one that is not there creates it. */
+/** Which of these tables are there to be looked at: on legacy, looking at one that is not there creates it. */
 export async function existingTables(
   { family, backend }: Pick<FamilyTools, 'family' | 'backend'>,
+  tables: readonly TableName[],
   procRoot = '/proc',
 ): Promise<readonly TableName[]> {
   if (backend === 'nft') return tables;

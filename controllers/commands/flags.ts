@@ -4,6 +4,10 @@ import { inertFlags } from '../../pkg/config/index.ts';
 /** Flag as commander reads it, default as the help shows it (the configuration fills it in), and what it means. */
 type Flag = readonly [flags: string, shownDefault: string | undefined, text: string];
 
+function partsFlag(text: string): Flag {
+  return ['--parts <parts>', 'policies,services', text];
+}
+
 /** On these the rules depend, with kube-proxy's names where kube-proxy has the flag; the same for run, config and plan. */
 const ruleFlags: readonly Flag[] = [
   [
@@ -22,6 +26,9 @@ const ruleFlags: readonly Flag[] = [
     undefined,
     'File or folder of YAML or JSON with the objects of the cluster, such as the output of "kubectl get services,endpointslices,pods,nodes -A -o yaml". Without it the API server is asked.',
   ],
+  partsFlag(
+    'What Weir has to do with on this node: policies, services or both, separated by commas. The rest is left alone, for a kube-proxy or another policy enforcer beside Weir.',
+  ),
   [
     '--node-name <name>',
     undefined,
@@ -141,13 +148,13 @@ const runFlags: readonly Flag[] = [
   [
     '--healthz-bind-address <address>',
     '0.0.0.0:10256',
-    'IP address and port of the health server. Without a port: 10256.',
+    'IP address and port of the health server. Without a port: 10256, or 10356 where Services are not among --parts.',
   ],
   ['--healthz-port <port>', '10256', 'Deprecated: --healthz-bind-address. 0: no health server.'],
   [
     '--metrics-bind-address <address>',
     '127.0.0.1:10249',
-    'IP address and port of the metrics server. Without a port: 10249.',
+    'IP address and port of the metrics server. Without a port: 10249, or 10349 where Services are not among --parts.',
   ],
   ['--metrics-port <port>', '10249', 'Deprecated: --metrics-bind-address. 0: no metrics server.'],
   [
@@ -225,6 +232,7 @@ export function addCleanupFlags(command: Command): Command {
       'false',
       "Remove only what is Weir's own, and leave every KUBE- chain to kube-proxy. For after kube-proxy's first sync.",
     ],
+    partsFlag('Whose rules are removed: policies, services or both, separated by commas.'),
     ['--force [boolean]', 'false', 'Also while Weir or another proxy runs on this node.'],
     [
       '--iptables-backend <backend>',

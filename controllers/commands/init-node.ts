@@ -10,7 +10,7 @@ export async function initNode(config: RunConfig, log: Logger): Promise<number> 
   const commands = createCommandRunner();
   const { signal } = new AbortController();
   try {
-    const kernel = await openKernel(config.iptablesBackend, commands, systemClock, log);
+    const kernel = await openKernel(config, commands, systemClock, log);
     await setUpWithPrivilege({
       config,
       kernel,

@@ -11,6 +11,7 @@ import {
   type Source,
   type SourceLog,
 } from '../../pkg/source/index.ts';
+import { kindsOf } from '../sync/part-kinds.ts';
 
 /** What the in-cluster address of the API server is taken from, and what Weir calls itself there. */
 export interface Caller {
@@ -37,7 +38,7 @@ export interface OpenSource {
  */
 export async function openSource(options: OpenSourceOptions): Promise<OpenSource> {
   const { config, env, version, log, onCall, observer } = options;
-  const { manifests, kubeconfig, master, nodeName } = config;
+  const { manifests, kubeconfig, master, nodeName, parts } = config;
   if (manifests !== undefined) {
     await requireManifests(manifests);
     return { source: createManifestSource({ path: manifests, clock: systemClock }) };
@@ -53,7 +54,14 @@ export async function openSource(options: OpenSourceOptions): Promise<OpenSource
   log.info(`API server: ${client.server}`);
   const watching = observer === undefined ? {} : { observer };
   return {
-    source: createApiServerSource({ client, nodeName, clock: systemClock, log, ...watching }),
+    source: createApiServerSource({
+      client,
+      nodeName,
+      kinds: kindsOf(parts),
+      clock: systemClock,
+      log,
+      ...watching,
+    }),
     client,
   };
 }

@@ -14,6 +14,7 @@ import {
   BuiltinChains,
   type ChainName,
   type KernelSnapshot,
+  type Ownership,
   planTogether,
   RuleState,
   type TableName,
@@ -27,7 +28,13 @@ import { nodeDiagnostics } from '../node/node-diagnostic.ts';
 import { PolicyController } from '../policies/policy-controller.ts';
 import { mismatchDiagnostic } from '../policies/range-mismatch-log.ts';
 import { ServiceController } from '../services/service-controller.ts';
-import { type Part, partOwnership, parts, ruleLandmarks } from '../sync/part-ownership.ts';
+import {
+  parts as allParts,
+  type Part,
+  partOwnership,
+  ruleLandmarks,
+  tablesOf,
+} from '../sync/part-ownership.ts';
 import { storeHandler } from '../sync/store-handler.ts';
 import { readCniResults } from './cni-results.ts';
 import { configHost } from './config-host.ts';
@@ -65,12 +72,14 @@ interface PlannedNode {
   readonly interfaceAddresses: (store: Store) => readonly string[];
 }
 
-/** The rules of one family, by part. */
+/** The rules of one family, by part. Of a part that is not asked for there are none. */
 type PlannedFamily = Readonly<Record<Part, RuleState>>;
+
+const nothingOwned: Ownership = { tables: [], chain: () => 'foreign', jump: () => false, set: () => false };
 
 /** Each chain belongs to one part. */
 function appliedIn(family: PlannedFamily, table: TableName, chain: ChainName): string | undefined {
-  return parts.map((part) => family[part].appliedChain(table, chain)).find((rules) => rules !== undefined);
+  return allParts.map((part) => family[part].appliedChain(table, chain)).find((rules) => rules !== undefined);
 }
 
 /** `weir plan`: the difference between what should be and what is. Writes nothing. Returns 0 for no change, 2 for changes. */
@@ -82,12 +91,13 @@ export async function plan(command: PlanCommand): Promise<number> {
   const store = await readObjects(config, command);
   const cniResults = await readCniResults(config, output);
   const node = config.against.length > 0 ? await savedNode(config) : await thisNode(config, output);
-  const families = [...node.kernels].map(([family, snapshot]) => plannedFamily(family, snapshot));
+  const { parts } = config;
+  const families = [...node.kernels].map(([family, snapshot]) => plannedFamily(family, snapshot, parts));
   const services = new ServiceController({
     store,
     config,
     tcpBeLiberal: node.tcpBeLiberal,
-    states: families.map((family) => family.services),
+    states: parts.includes('services') ? families.map((family) => family.services) : [],
     interfaceAddresses: () => node.interfaceAddresses(store),
   });
   const dirty = store.takeDirty();
@@ -95,27 +105,28 @@ export async function plan(command: PlanCommand): Promise<number> {
   const policies = new PolicyController({
     store,
     config,
-    states: families.map((family) => family.policies),
+    states: parts.includes('policies') ? families.map((family) => family.policies) : [],
     cniResults: () => cniResults,
   });
   policies.update(dirty, services.podCIDRs);
   tell(output, [
     ...nodeDiagnostics(store, config.nodeName),
     ...services.conflictDiagnostics(),
-    ...policies.hints(),
+    ...(parts.includes('policies') ? policies.hints() : []),
     ...policies.rangeMismatches().map((mismatch) => mismatchDiagnostic(config.nodeName, mismatch)),
   ]);
   const plans = families.map((family) => explainedPlan(family, store, services, policies));
-  const { leftovers } = node;
+  const leftovers = parts.includes('services') ? node.leftovers : [];
   const changes = plans.reduce((sum, explained) => sum + countChanges(explained), leftovers.length);
   output.write(printed(config, plans, leftovers, painter(output.isColoured)));
   return changes === 0 ? 0 : 2;
 }
 
-function plannedFamily(family: Family, snapshot: KernelSnapshot): PlannedFamily {
+function plannedFamily(family: Family, snapshot: KernelSnapshot, parts: readonly Part[]): PlannedFamily {
   const builtins = new BuiltinChains();
   const stateOf = (part: Part): RuleState => {
-    const state = new RuleState(family, partOwnership(part, family), builtins);
+    const ownership = parts.includes(part) ? partOwnership(part, family) : nothingOwned;
+    const state = new RuleState(family, ownership, builtins);
     state.replaceApplied(snapshot);
     return state;
   };
@@ -177,18 +188,20 @@ async function savedNode(config: PlanConfig): Promise<PlannedNode> {
   };
 }
 
-async function thisNode(config: RuleConfig, output: Output): Promise<PlannedNode> {
+async function thisNode({ parts, ...config }: RuleConfig, output: Output): Promise<PlannedNode> {
   const commands = createCommandRunner();
   const { families, absent, warnings } = await detectBackend({ commands, choice: config.iptablesBackend });
   for (const warning of [...absent.map(absentText), ...warnings]) output.warn(`warning: ${warning}\n`);
   const kernels = new Map<Family, KernelSnapshot>();
   for (const tools of families) {
-    const tables = await existingTables(tools);
-    const kernel = await readKernel(commands, tools, tables, { landmarks: ruleLandmarks });
+    const tables = await existingTables(tools, tablesOf(parts, tools.family));
+    const kernel = await readKernel(commands, tools, tables, { landmarks: ruleLandmarks(parts) });
     warnOfGaps(tools.family, kernel, output);
     kernels.set(tools.family, kernel);
   }
-  const { leftovers, unknown } = await findProxyLeftovers(commands);
+  const { leftovers, unknown } = parts.includes('services')
+    ? await findProxyLeftovers(commands)
+    : { leftovers: [], unknown: [] };
   for (const line of unknown) output.warn(`warning: ${line}\n`);
   const liberal = (await createSysctl().read(sysctlNames.tcpBeLiberal)) ?? '0';
   return {

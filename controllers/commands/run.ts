@@ -50,7 +50,7 @@ export async function run({ flags, env, version, stopRequested, uncaught }: RunC
   for (const warning of warnings) log.warn(warning);
   if (config.initOnly) return initNode(config, log);
   await setOomScore(config.oomScoreAdj, log);
-  const metrics = createMetrics({ version, wallClock: Date.now });
+  const metrics = createMetrics({ version, wallClock: Date.now, parts: config.parts });
   const podsAsOf = new PodsAsOf(systemClock);
   const { source, client } = await openSource({
     config,

@@ -1,15 +1,21 @@
 import type { Diagnostic } from '../../pkg/api/index.ts';
+import { parts as allParts, type Part } from '../sync/part-ownership.ts';
 import type { EventDetails } from './event-object.ts';
 import type { EventSink } from './event-recorder.ts';
 
+const partNames = { policies: 'network policies', services: 'Services' } as const;
+
 /** kube-proxy's own events, word for word where machines read them, and Weir's. */
 export const knownEvents = {
-  starting: (nodeName: string): EventDetails => ({
+  starting: (nodeName: string, parts: readonly Part[] = allParts): EventDetails => ({
     regarding: { kind: 'Node', name: nodeName },
     type: 'Normal',
     reason: 'Starting',
-    action: 'StartKubeProxy',
-    note: 'Weir serves Services and network policies on this node',
+    action: parts.includes('services') ? 'StartKubeProxy' : 'StartPolicies',
+    note: `Weir serves ${parts
+      .toReversed()
+      .map((part) => partNames[part])
+      .join(' and ')} on this node`,
   }),
   healthServerFailed: (nodeName: string, note: string): EventDetails =>
     startWarning(nodeName, 'FailedToStartProxierHealthcheck', note),

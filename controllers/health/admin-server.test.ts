@@ -22,6 +22,7 @@ beforeEach(async () => {
     log,
     hardFail: true,
     metrics,
+    isProxy: true,
     configuration: () => configuration(),
   });
 });

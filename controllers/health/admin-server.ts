@@ -7,6 +7,8 @@ export interface AdminServerOptions
   readonly metrics: Pick<Metrics, 'text' | 'contentType' | 'sli'>;
   /** A KubeProxyConfiguration, as it is in effect. */
   readonly configuration: () => unknown;
+  /** By which tools recognise a kube-proxy: only where Weir is in its place. */
+  readonly isProxy: boolean;
 }
 
 /** Port 10249: metrics and what people and tools ask kube-proxy for. Resolves and rejects as `startHttpServer`. */
@@ -14,7 +16,7 @@ export function startAdminServer(options: AdminServerOptions): Promise<HttpServe
   return startHttpServer({ ...options, name: 'metrics', handler: adminHandler(options) });
 }
 
-function adminHandler({ metrics, configuration }: AdminServerOptions): HttpHandler {
+function adminHandler({ metrics, configuration, isProxy }: AdminServerOptions): HttpHandler {
   return async (path) => {
     switch (path) {
       case '/metrics':
@@ -30,7 +32,7 @@ function adminHandler({ metrics, configuration }: AdminServerOptions): HttpHandl
         metrics.sli.pinged();
         return textAnswer(200, 'ok');
       case '/proxyMode':
-        return textAnswer(200, 'iptables');
+        return isProxy ? textAnswer(200, 'iptables') : notFound;
       case '/configz':
         return jsonAnswer(200, JSON.stringify({ 'kubeproxy.config.k8s.io': configuration() }));
       default:

@@ -22,6 +22,7 @@ beforeEach(async () => {
   probes = [];
   otherProxy = undefined;
   health = new ProxyHealth({
+    parts,
     clock,
     wallClock: () => wall + clock.now(),
     syncPeriodMs: 30_000,

@@ -14,6 +14,7 @@ beforeEach(() => {
   wall = 1_700_000_000_000;
   otherProxy = undefined;
   health = new ProxyHealth({
+    parts,
     clock,
     wallClock: () => wall + clock.now(),
     syncPeriodMs: 30_000,
@@ -226,4 +227,23 @@ test.each([
 ])('%s: eligible or not, and healthy either way', (_, node, eligible) => {
   health.setNode(node);
   expect(health.report()).toMatchObject({ nodeEligible: eligible, healthy: true });
+});
+
+test('a part that is not asked for is neither reported nor waited for', () => {
+  health = new ProxyHealth({
+    parts: ['policies'],
+    clock,
+    wallClock: () => wall + clock.now(),
+    syncPeriodMs: 30_000,
+    standsBack: () => 'another proxy runs',
+  });
+  for (const family of families) health.started(family, 'policies');
+  for (const family of families) health.updated(family, 'policies');
+  expect(health.isReady).toBe(true);
+  expect(health.report()).toMatchObject({ healthy: true, problems: [] });
+  health.setOff('IPv6', 'no such program');
+  expect(health.parts().map(({ family, part, state }) => [family, part, state])).toEqual([
+    ['IPv4', 'policies', 'in_force'],
+    ['IPv6', 'policies', 'off'],
+  ]);
 });

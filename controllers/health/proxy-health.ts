@@ -1,8 +1,10 @@
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, errorLine } from '../../pkg/runtime/index.ts';
-import { type Part, parts } from '../sync/part-ownership.ts';
+import type { Part } from '../sync/part-ownership.ts';
 
 export interface ProxyHealthOptions {
+  /** What Weir has to do with on this node. */
+  readonly parts: readonly Part[];
   readonly clock: Clock;
   /** Milliseconds since 1970, for what is shown; never for deadlines. */
   readonly wallClock: () => number;
@@ -167,6 +169,7 @@ export class ProxyHealth {
 
   /** Each part of each family that this node has or should have. */
   parts(): readonly PartHealth[] {
+    const { parts } = this.#options;
     return families.flatMap((family) => parts.flatMap((part) => this.#partHealth(family, part) ?? []));
   }
 
@@ -234,7 +237,7 @@ export class ProxyHealth {
 
   /** When the whole family was last right: the oldest of its parts, once each has been. */
   #lastUpdated(family: Family): number | undefined {
-    const tracked = parts.flatMap((part) => this.#tracked.get(`${family} ${part}`) ?? []);
+    const tracked = this.#options.parts.flatMap((part) => this.#tracked.get(`${family} ${part}`) ?? []);
     const times = tracked.flatMap(({ lastUpdated }) => lastUpdated ?? []);
     return times.length === 0 || times.length < tracked.length ? undefined : Math.min(...times);
   }

@@ -45,6 +45,7 @@ export async function startServers(options: ServersOptions): Promise<readonly Ht
         address: metricsBindAddress,
         metrics,
         configuration: () => kubeProxyConfiguration(config),
+        isProxy: config.parts.includes('services'),
         onBindFailure: (error) => events.event(knownEvents.metricsServerFailed(nodeName, errorLine(error))),
       }),
     );

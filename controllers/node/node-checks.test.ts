@@ -4,6 +4,7 @@ import { recordedLog } from '../../test/support/recorded-log.ts';
 import { checkNode, type NodeCheckConfig, type NodeCheckOptions, nodeProblems } from './node-checks.ts';
 
 const config: NodeCheckConfig = {
+  parts: ['policies', 'services'],
   bindAddress: '0.0.0.0',
   detectLocalMode: 'ClusterCIDR',
   clusterCidr: ['10.244.0.0/16'],
@@ -136,4 +137,13 @@ test('advice is for debugging, warnings are for everybody, and the fatal ends it
   expect(() => checkNode({ config: changed, node, families: ['IPv4'] }, log)).toThrow(
     expect.objectContaining({ code: 'WEIR_BAD_FLAG' }) as Error,
   );
+});
+
+test('policies alone are not checked for what concerns Services', () => {
+  const services = { nodeportAddresses: [], clusterCidr: ['fd00::/48'] } as const;
+  expect(problems(services)).not.toEqual([]);
+  expect(problems({ ...services, parts: ['policies'] })).toEqual([]);
+  expect(problems({ parts: ['policies'], families: ['IPv6'] })).toEqual([
+    expect.stringMatching(/^fatal no support for IPv4/),
+  ]);
 });

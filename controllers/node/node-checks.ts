@@ -3,10 +3,12 @@ import type { Logger } from '../../pkg/log/index.ts';
 import { type Family, familyOf } from '../../pkg/net/index.ts';
 import { WeirError } from '../../pkg/runtime/index.ts';
 import { expandNodePortAddresses } from '../../pkg/service/decide/index.ts';
+import type { Part } from '../sync/part-ownership.ts';
 import { nodeView } from './node-view.ts';
 
 /** What of the configuration has to fit the node. */
 export interface NodeCheckConfig {
+  readonly parts: readonly Part[];
   readonly bindAddress: string;
   readonly detectLocalMode: string;
   readonly clusterCidr: readonly string[];
@@ -51,10 +53,13 @@ export function nodeProblems(options: NodeCheckOptions): readonly NodeProblem[] 
     const message = `no support for ${primary}, the primary IP family of this node: its iptables programs are missing or the kernel has it switched off`;
     return [{ severity: 'fatal', code: 'WEIR_NO_IPTABLES', message }];
   }
-  return [
+  const ofServices = [
     ...nodePortProblems(options, primary),
     ...clusterCIDRProblems(options, primary),
     ...podCIDRProblems(options, primary),
+  ];
+  return [
+    ...(config.parts.includes('services') ? ofServices : []),
     ...(families.length > 1 ? [] : serverProblems(config, primary)),
   ];
 }

@@ -23,11 +23,12 @@ export interface NodeSetUp {
  */
 export async function setUpWithPrivilege(setUp: NodeSetUp): Promise<void> {
   const { config, kernel, commands, sysctl, log, signal } = setUp;
-  await applyConntrackSettings({ config, sysctl, log, strict: true });
+  const routesServices = config.parts.includes('services');
+  if (routesServices) await applyConntrackSettings({ config, sysctl, log, strict: true });
   for (const problem of await setUpBridges(sysctl, commands, presentFamilies(kernel))) log.info(problem);
   await closeUnknownPods(setUp);
   const ipv4 = kernel.families.find(({ family }) => family === 'IPv4');
-  if (ipv4 === undefined || ipv4.isAbsent || !config.iptablesLocalhostNodeports) return;
+  if (!routesServices || ipv4 === undefined || ipv4.isAbsent || !config.iptablesLocalhostNodeports) return;
   // Only behind the guard: else neighbours could reach the node's loopback (CVE-2020-8558).
   await ipv4.writeAhead(writeLocalhostGuard, signal);
   await sysctl.ensure(sysctlNames.routeLocalnet, '1');
@@ -41,10 +42,14 @@ export async function closeUnknownPods({
   log,
   signal,
 }: Pick<NodeSetUp, 'config' | 'kernel' | 'clock' | 'log' | 'signal'>): Promise<void> {
-  if (config.policyClosedStart !== 'boot') return;
+  if (config.policyClosedStart !== 'boot' || !config.parts.includes('policies')) return;
   const state = await readBootState(config.stateDir);
   if (state === undefined) return;
-  const closed = await closeAtBoot(kernel.families, state, { clock, signal });
+  const closed = await closeAtBoot(kernel.families, state, {
+    clock,
+    signal,
+    besideProxy: !config.parts.includes('services'),
+  });
   if (closed.length > 0)
     log.info(`${closed.join(' and ')} pod ranges are closed until the policies are known`);
 }

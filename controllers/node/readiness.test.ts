@@ -1,8 +1,8 @@
 import { beforeEach, expect, test } from 'vitest';
 import { WeirError } from '../../pkg/runtime/index.ts';
 import { type RecordedLog, recordedLog } from '../../test/support/recorded-log.ts';
-import type { Part } from '../sync/part-ownership.ts';
-import { Readiness } from './readiness.ts';
+import { type Part, parts } from '../sync/part-ownership.ts';
+import { Readiness, type ReadinessOptions } from './readiness.ts';
 
 let log: RecordedLog;
 let told: number;
@@ -11,6 +11,7 @@ let bridgesAreRight: boolean;
 let looksAtBridges: number;
 let set: string[];
 let refuse: boolean;
+let options: ReadinessOptions;
 let readiness: Readiness;
 
 beforeEach(() => {
@@ -21,7 +22,8 @@ beforeEach(() => {
   looksAtBridges = 0;
   set = [];
   refuse = false;
-  readiness = new Readiness({
+  options = {
+    parts,
     bridges: {
       ensure: async () => {
         looksAtBridges += 1;
@@ -43,8 +45,13 @@ beforeEach(() => {
     onReady: () => {
       told += 1;
     },
-  });
+  };
+  readiness = readinessOf(parts);
 });
+
+function readinessOf(some: readonly Part[]): Readiness {
+  return new Readiness({ ...options, parts: some });
+}
 
 const both: readonly Part[] = ['policies', 'services'];
 
@@ -128,4 +135,22 @@ test('is ready all the same where the setting can not be written, and says once 
   refuse = true;
   await synced({ servesLocalhost: true });
   expect(warnings()).toHaveLength(2);
+});
+
+test('policies alone are ready without Services, and once bridges are right', async () => {
+  readiness = readinessOf(['policies']);
+  bridgesAreRight = false;
+  await synced({ inForce: ['policies'], servesLocalhost: true });
+  expect(told).toBe(0);
+  bridgesAreRight = true;
+  await synced({ inForce: ['policies'], servesLocalhost: true });
+  expect(told).toBe(1);
+  expect(log.lines).toContain('INFO ready: every policy is in the kernel');
+  expect(set).toEqual([]);
+});
+
+test('Services alone are ready without a look at bridges', async () => {
+  readiness = readinessOf(['services']);
+  await synced({ inForce: ['services'] });
+  expect([told, looksAtBridges]).toEqual([1, 0]);
 });

@@ -2,9 +2,11 @@ import { type Sysctl, sysctlNames } from '../../pkg/apply/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import { isWeirError } from '../../pkg/runtime/index.ts';
 import type { BridgeFilter } from '../policies/bridge-filter.ts';
-import { type Part, parts } from '../sync/part-ownership.ts';
+import type { Part } from '../sync/part-ownership.ts';
 
 export interface ReadinessOptions {
+  /** What Weir has to do with on this node. */
+  readonly parts: readonly Part[];
   readonly bridges: Pick<BridgeFilter, 'ensure' | 'problem'>;
   readonly sysctl: Pick<Sysctl, 'ensure'>;
   readonly log: Pick<Logger, 'info' | 'warn'>;
@@ -26,11 +28,13 @@ export interface SyncedRules {
 export class Readiness {
   readonly #options: ReadinessOptions;
   #isReady = false;
-  #bridgesAreRight = false;
+  #bridgesAreRight: boolean;
   #localhostIsRouted = true;
 
   constructor(options: ReadinessOptions) {
     this.#options = options;
+    // Only policies need them.
+    this.#bridgesAreRight = !options.parts.includes('policies');
   }
 
   /** After each sync. */
@@ -39,9 +43,11 @@ export class Readiness {
     if (inForce.has('services') && servesLocalhost) await this.#routeLocalhost();
     if (inForce.has('policies') && (read.has('policies') || !this.#bridgesAreRight))
       await this.#lookAtBridges();
+    const { parts } = this.#options;
     if (this.#isReady || !this.#bridgesAreRight || !parts.every((part) => inForce.has(part))) return;
     this.#isReady = true;
-    this.#options.log.info('ready: every Service is in the kernel');
+    const what = parts.includes('services') ? 'Service' : 'policy';
+    this.#options.log.info(`ready: every ${what} is in the kernel`);
     this.#options.onReady();
   }
 

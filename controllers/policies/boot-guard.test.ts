@@ -90,6 +90,12 @@ describe('closeAtBoot', () => {
     expect(ipv6).not.toContain('10.1.2');
   });
 
+  it('beside a kube-proxy, closes what IPVS sends on, too', async () => {
+    const { signal } = new AbortController();
+    await closeAtBoot(fake.families, state, { clock, signal, besideProxy: true });
+    expect(written('iptables-nft-restore')).toMatch(/-I OUTPUT .*! --src-type LOCAL -j WEIR-FORWARD/);
+  });
+
   it('does nothing to a family without a range', async () => {
     expect(await close({ ranges: ['fd00:1:2::/64', 'nonsense'] })).toEqual(['IPv6']);
     expect(written('iptables-nft-restore')).toBe('');

@@ -37,6 +37,13 @@ export async function keepBootState(stateDir: string, state: BootState): Promise
 /** A machine that starts may be short of memory for a moment. */
 const retryMs = 10_000;
 
+export interface CloseAtBootOptions {
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Another program routes Services. Defaults to false. */
+  readonly besideProxy?: boolean;
+}
+
 /**
  * Closes this node's pod range before anything else is known, where policies existed when the node was last up and no policy rule
  * of Weir has survived. The first sync puts the whole rules in its place. Returns the families that it closed. What fails is tried
@@ -45,7 +52,7 @@ const retryMs = 10_000;
 export async function closeAtBoot(
   families: readonly FamilySync[],
   { policiesExist, ranges }: BootState,
-  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+  { clock, signal, besideProxy = false }: CloseAtBootOptions,
 ): Promise<readonly Family[]> {
   if (!policiesExist) return [];
   const deadline = clock.now() + retryMs;
@@ -55,7 +62,10 @@ export async function closeAtBoot(
     const backoff = new Backoff({ initialMs: 200, maxMs: 2000 });
     for (;;) {
       try {
-        const hasClosed = await family.writeBeforeFirstSync((state) => writeBootGuard(state, own), signal);
+        const hasClosed = await family.writeBeforeFirstSync(
+          (state) => writeBootGuard(state, own, { besideProxy }),
+          signal,
+        );
         return hasClosed ? [family.family] : [];
       } catch (error) {
         const delay = backoff.next();

@@ -228,6 +228,7 @@ export class PolicyController {
       deny: config.policyDeny,
       established: config.policyEstablished,
       guard: config.policyClosedStart === 'off' ? undefined : { ranges },
+      besideProxy: !config.parts.includes('services'),
     };
   }
 }

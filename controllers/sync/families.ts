@@ -15,7 +15,7 @@ import { type Clock, type CommandRunner, ShellCommandRunner } from '../../pkg/ru
 import { CanaryKeeper } from './canary-keeper.ts';
 import { ChangeWatch } from './change-watch.ts';
 import { FamilySync } from './family-sync.ts';
-import { type Part, partOwnership, parts, ruleLandmarks } from './part-ownership.ts';
+import { type Part, partOwnership, ruleLandmarks } from './part-ownership.ts';
 import { PartSync } from './part-sync.ts';
 import { TableReport } from './table-report.ts';
 
@@ -32,7 +32,7 @@ export interface Kernel {
 
 /** Finds out what the node's kernel and programs can do, and prepares one writer for each family. */
 export async function openKernel(
-  choice: RuleConfig['iptablesBackend'],
+  { iptablesBackend: choice, parts }: Pick<RuleConfig, 'iptablesBackend' | 'parts'>,
   commands: CommandRunner,
   clock: Clock,
   log: Logger,
@@ -42,7 +42,7 @@ export async function openKernel(
   log.info(`iptables backend: ${tools.backend}, because ${tools.because}`);
   const lookCommands = new ShellCommandRunner(commands);
   const onContention = (message: string): void => log.warn(message);
-  const report = new TableReport(log);
+  const report = new TableReport(log, parts);
   const whyAbsent = new Map(tools.absent.map(({ tools: { family }, why }) => [family, why]));
   for (const [family, why] of whyAbsent) report.absent(family, why);
   const all = [...tools.families, ...tools.absent.map((absent) => absent.tools)].toSorted(byFamily);
@@ -51,7 +51,7 @@ export async function openKernel(
       tools: ofFamily,
       commands,
       lookCommands,
-      landmarks: ruleLandmarks,
+      landmarks: ruleLandmarks(parts),
       ...(ofFamily.family === 'IPv6' ? { whyOff: () => ipv6Off('/proc') } : {}),
       onRead: (snapshot) => report.read(ofFamily.family, snapshot),
       clock,
@@ -67,7 +67,7 @@ export async function openKernel(
   const families: FamilySync[] = [];
   const changes = new ChangeWatch(signal, writers, () => families.flatMap((family) => family.tables()));
   for (const [family, writer] of writers)
-    families.push(createFamily(family, writer, clock, { changes, whyAbsent: whyAbsent.get(family) }));
+    families.push(createFamily(family, writer, clock, parts, { changes, whyAbsent: whyAbsent.get(family) }));
   return {
     tools,
     families,
@@ -84,11 +84,12 @@ export interface FamilyOptions {
   readonly whyAbsent?: string | undefined;
 }
 
-/** All parts of one family, with one writer. */
+/** These parts of one family, with one writer. */
 export function createFamily(
   family: Family,
   writer: KernelWriter,
   clock: Clock,
+  parts: readonly Part[],
   { changes, whyAbsent }: FamilyOptions = {},
 ): FamilySync {
   const builtins = new BuiltinChains();

@@ -4,6 +4,7 @@ import type { Family } from '../../pkg/net/index.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { type FakeCommandRunner, fakeCommandRunner } from '../../test/support/fake-command-runner.ts';
 import { FilterCounters, type FilterCountersOptions } from './filter-counters.ts';
+import { parts } from './part-ownership.ts';
 
 const tools = (family: Family, save: string): FamilyTools => ({
   family,
@@ -35,6 +36,7 @@ beforeEach(() => {
   options = {
     clock,
     commands,
+    parts,
     tools: () => [tools('IPv4', 'save4'), tools('IPv6', 'save6')],
     isWorthwhile: () => isWorthwhile,
     onRead: (saved) => readings.push([...saved]),

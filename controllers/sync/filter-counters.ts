@@ -1,11 +1,13 @@
 import { type FamilyTools, readFilterCounters } from '../../pkg/apply/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
 import { type Clock, type CommandRunner, slept } from '../../pkg/runtime/index.ts';
-import { ruleLandmarks } from './part-ownership.ts';
+import { type Part, ruleLandmarks } from './part-ownership.ts';
 
 export interface FilterCountersOptions {
   readonly clock: Clock;
   readonly commands: CommandRunner;
+  /** Whose counters are asked for. */
+  readonly parts: readonly Part[];
   /** One for each family that the node has now. */
   readonly tools: () => readonly FamilyTools[];
   /** Whether the counters are worth reading though nobody asks. */
@@ -85,10 +87,10 @@ export class FilterCounters {
   }
 
   async #readFamily(tools: FamilyTools): Promise<string | undefined> {
-    const { commands, onError } = this.#options;
+    const { commands, onError, parts } = this.#options;
     try {
       return await readFilterCounters(commands, tools, {
-        landmarks: ruleLandmarks,
+        landmarks: ruleLandmarks(parts),
         signal: this.#stop.signal,
       });
     } catch (error) {

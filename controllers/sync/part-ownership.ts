@@ -1,15 +1,11 @@
 import type { Landmarks } from '../../pkg/apply/index.ts';
-import type { Ownership } from '../../pkg/kernel/index.ts';
+import type { Part } from '../../pkg/config/index.ts';
+import type { Ownership, TableName } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
-import { forwardJump, isPolicyChain, policyOwnership } from '../../pkg/policy/iptables/index.ts';
+import { isPolicyChain, policyJumps, policyOwnership } from '../../pkg/policy/iptables/index.ts';
 import { serviceJumps, serviceOwnership, staticChainNames } from '../../pkg/service/iptables/index.ts';
 
-/**
- * What Weir writes, in parts that stand and fail alone. In the order in which they are written: policies hold before Services
- * send packets to pods, and their jump stands first.
- */
-export const parts = ['policies', 'services'] as const;
-export type Part = (typeof parts)[number];
+export { type Part, parts } from '../../pkg/config/index.ts';
 
 /** Which chains and sets of one family belong to a part: each of Weir's to exactly one. */
 export function partOwnership(part: Part, family: Family): Ownership {
@@ -31,10 +27,22 @@ export function partOwnership(part: Part, family: Family): Ownership {
 }
 
 /**
- * Where to look for Weir's rules, and kube-proxy's, in a table that iptables cannot print whole: the same for both families. In the order
- * in which the jumps stand.
+ * Where to look for the rules of these parts, and with Services for kube-proxy's, in a table that iptables cannot print whole: the same for
+ * both families. In the order in which the jumps stand.
  */
-export const ruleLandmarks: Landmarks = {
-  jumps: [forwardJump, ...serviceJumps(true)],
-  chains: staticChainNames,
-};
+export function ruleLandmarks(parts: readonly Part[]): Landmarks {
+  const hasServices = parts.includes('services');
+  return {
+    jumps: [
+      ...(parts.includes('policies') ? policyJumps({ besideProxy: true }) : []),
+      ...(hasServices ? serviceJumps(true) : []),
+    ],
+    chains: hasServices ? staticChainNames : {},
+  };
+}
+
+/** Tables in which these parts have chains. */
+export function tablesOf(parts: readonly Part[], family: Family): readonly TableName[] {
+  const tables = parts.flatMap((part) => partOwnership(part, family).tables ?? (['filter', 'nat'] as const));
+  return [...new Set(tables)];
+}

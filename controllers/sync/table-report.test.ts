@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { KernelSnapshot, TableGaps, TableName } from '../../pkg/kernel/index.ts';
 import { recordedLog } from '../../test/support/recorded-log.ts';
+import { parts } from './part-ownership.ts';
 import { TableReport } from './table-report.ts';
 
 function kernel(gaps?: TableGaps): KernelSnapshot {
@@ -10,7 +11,7 @@ function kernel(gaps?: TableGaps): KernelSnapshot {
 
 test('reports once what cannot be printed and where, what is new of it, and the recovery', () => {
   const log = recordedLog();
-  const report = new TableReport(log);
+  const report = new TableReport(log, parts);
   report.read('IPv6', kernel());
   report.read('IPv6', kernel({ unreadable: [] }));
   report.read('IPv6', kernel({ unreadable: [] }));
@@ -37,7 +38,7 @@ test.each<[string, Readonly<Partial<Record<TableName, string>>>, RegExp]>([
   ['no filter table', { filter: 'insmod?' }, /^WARN .*no table filter .*policies are not enforced/],
 ])('reports once that the kernel has %s, and when it has', (_, missing, warning) => {
   const log = recordedLog();
-  const report = new TableReport(log);
+  const report = new TableReport(log, parts);
   const unavailable = new Map(Object.entries(missing) as [TableName, string][]);
   report.read('IPv6', { ...kernel(), unavailable: new Map() });
   report.read('IPv6', { ...kernel(), unavailable });
@@ -47,5 +48,16 @@ test.each<[string, Readonly<Partial<Record<TableName, string>>>, RegExp]>([
   expect(log.lines).toEqual([
     expect.stringMatching(warning),
     'INFO recovered: the kernel has all IPv6 tables',
+  ]);
+});
+
+test('for policies alone a missing nat table is nothing, and without a filter table there is nothing', () => {
+  const log = recordedLog();
+  const report = new TableReport(log, ['policies']);
+  report.absent('IPv6', 'it is off');
+  report.read('IPv4', { ...kernel(), unavailable: new Map([['filter', 'insmod?']]) });
+  expect(log.lines).toEqual([
+    'WARN no IPv6 rules are written: it is off',
+    'WARN no IPv4 rules are written: insmod?',
   ]);
 });

@@ -79,6 +79,8 @@ export const canaryOwnership: Ownership = {
   chain: (_, name) => (name === canaryChain ? 'own' : 'foreign'),
   jump: (_, rule) => rule.includes(`--comment "${canaryComment}"`),
   set: () => false,
+  // The ways into the policies are first of all.
+  staysAhead: (target) => target.startsWith('WEIR-') && target !== canaryChain,
 };
 
 /** The rules of the canary in these tables. `builtins`: what the kernel's own chains hold. */

@@ -11,5 +11,6 @@ export {
   parseCleanupConfig,
   parseRuleConfig,
 } from './load-config.ts';
+export { type Part, parts } from './parts.ts';
 export { configText, kubeProxyConfiguration, weirConfiguration } from './print-config.ts';
 export type { RuleConfig, RunConfig } from './run-config.ts';

@@ -2,9 +2,10 @@ import * as v from 'valibot';
 import { type KnownFields, readConfigFile } from './config-file.ts';
 import type { Flags } from './effective-values.ts';
 import { inertSettings } from './inert-settings.ts';
+import { parts } from './parts.ts';
 import { type RuleConfig, type RunConfig, settle } from './run-config.ts';
 import { flagName, type Place, settings } from './settings.ts';
-import { boolean, oneOf } from './value-types.ts';
+import { boolean, oneOf, partList } from './value-types.ts';
 
 /** `errors` are one line each and name the flag, or file, line, column and field. */
 export type Parsed<Config> = { readonly config: Config } | { readonly errors: readonly string[] };
@@ -32,6 +33,7 @@ export interface PlanConfig extends RunConfig {
 const cleanupSchema = v.object({
   handBack: v.optional(boolean.flag, false),
   force: v.optional(boolean.flag, false),
+  parts: v.optional(partList.flag, parts.join(',')),
   iptablesBackend: v.optional(oneOf(['auto', 'legacy', 'nft']).flag, 'auto'),
 });
 

@@ -23,6 +23,7 @@ const port = fc.constantFrom('0', '1', '65535');
 const anyFlags = fc.record(
   {
     manifests: fc.constantFrom('./cluster', '/a b/c: d'),
+    parts: fc.constantFrom('policies', 'services', 'services,policies'),
     master: fc.constantFrom('', 'https://10.0.0.1:6443'),
     kubeconfig: fc.constantFrom('', '/etc/kubeconfig', '- "odd" #name'),
     hostnameOverride: fc.constantFrom('Node', 'true', '1e3', '0x10'),
@@ -176,6 +177,9 @@ manifests: ""
 master: ""
 metricsServer: true
 minSyncPeriod: ""
+parts:
+  - policies
+  - services
 policy:
   closedStart: known
   deny: drop

@@ -49,6 +49,16 @@ describe('flags', () => {
     [{ healthzBindAddress: '[::]:80' }, { healthzBindAddress: '[::]:80' }],
     [{ healthzPort: '80' }, { healthzBindAddress: '0.0.0.0:80' }],
     [{ healthzBindAddress: '10.0.0.1:1', healthzPort: '80' }, { healthzBindAddress: '10.0.0.1:1' }],
+    [{ parts: 'policies' }, { parts: ['policies'], healthzBindAddress: '0.0.0.0:10356' }],
+    [{ parts: 'policies', metricsBindAddress: '0.0.0.0' }, { metricsBindAddress: '0.0.0.0:10349' }],
+    [{ parts: 'policies', healthzBindAddress: '[::]:80' }, { healthzBindAddress: '[::]:80' }],
+    [
+      { parts: 'policies', healthzPort: '80', metricsPort: '0' },
+      { healthzBindAddress: '0.0.0.0:80', metricsBindAddress: '' },
+    ],
+    [{ parts: 'services' }, { parts: ['services'], metricsBindAddress: '127.0.0.1:10249' }],
+    [{ parts: ' services, policies' }, { parts: ['policies', 'services'] }],
+    [{}, { parts: ['policies', 'services'], healthzBindAddress: '0.0.0.0:10256' }],
     [{ healthzPort: '0' }, { healthzBindAddress: '', metricsBindAddress: '127.0.0.1:10249' }],
     [{ metricsBindAddress: '0.0.0.0' }, { metricsBindAddress: '0.0.0.0:10249' }],
     [{ metricsPort: '0' }, { metricsBindAddress: '' }],
@@ -85,6 +95,9 @@ describe('flags', () => {
       '--nodeport-addresses: "secondary" is not a CIDR such as 192.168.0.0/16 or one of the words primary, localhost and all',
     ],
     [{ nodeportAddresses: 'all,::/0,all' }, '--nodeport-addresses: "all" is given twice'],
+    [{ parts: 'policies,routes' }, '--parts: "routes" is not one of policies, services'],
+    [{ parts: '' }, '--parts: must name at least one of policies, services'],
+    [{ parts: 'services,services' }, '--parts: names a part twice'],
     [{ masqueradeAll: 'yes' }, '--masquerade-all: "yes" is neither true nor false'],
     [{ iptablesMasqueradeBit: '32' }, '--iptables-masquerade-bit: "32" is not a number from 0 to 31'],
     [{ iptablesMasqueradeBit: '-1' }, '--iptables-masquerade-bit: "-1" is not a number from 0 to 31'],
@@ -212,9 +225,26 @@ test('the rules depend on flags alone, if need be', () => {
   });
 });
 
+test('policies alone are not warned of what concerns Services, but of the ports of a kube-proxy', async () => {
+  expect((await load({ nodeName: 'n', parts: 'policies' })).warnings).toEqual([]);
+  const ports = { healthzBindAddress: '0.0.0.0:10256', metricsPort: '10249' };
+  expect((await load({ nodeName: 'n', parts: 'policies', ...ports })).warnings).toEqual([
+    '--metrics-port is deprecated: use --metrics-bind-address',
+    '--healthz-bind-address (healthzBindAddress) is 0.0.0.0:10256: port 10256 is that of a kube-proxy on this node; configure another one for Weir',
+    '--metrics-bind-address (metricsBindAddress) is 127.0.0.1:10249: port 10249 is that of a kube-proxy on this node; configure another one for Weir',
+  ]);
+});
+
+test('cleanup takes the parts that are to go', () => {
+  expect(parseCleanupConfig({ parts: 'policies' })).toMatchObject({ config: { parts: ['policies'] } });
+  expect(parseCleanupConfig({ parts: 'policy' })).toEqual({
+    errors: ['--parts: "policy" is not one of policies, services'],
+  });
+});
+
 test('cleanup needs no flag', () => {
   expect(parseCleanupConfig({})).toEqual({
-    config: { handBack: false, force: false, iptablesBackend: 'auto' },
+    config: { handBack: false, force: false, iptablesBackend: 'auto', parts: ['policies', 'services'] },
   });
   expect(parseCleanupConfig({ force: true, handBack: 'true' })).toMatchObject({
     config: { handBack: true, force: true },

@@ -1,7 +1,7 @@
 import { familyOf } from '../net/index.ts';
 import type { ConfigFile } from './config-file.ts';
 import { type EffectiveValues, effectiveValues, type Flags } from './effective-values.ts';
-import type { Values } from './settings.ts';
+import { settings, type Values } from './settings.ts';
 import { withPort } from './value-types.ts';
 
 /** Settings that end in others. */
@@ -35,6 +35,7 @@ export interface RunConfig extends Omit<Values, Settled> {
 /** What the rules depend on besides the cluster's objects. */
 export type RuleConfig = Pick<
   RunConfig,
+  | 'parts'
   | 'nodeName'
   | 'clusterCidr'
   | 'detectLocalMode'
@@ -72,14 +73,16 @@ export function settle(flags: Flags, file: ConfigFile | undefined, hostname: str
   const {
     nodeName,
     proxyMode,
-    healthzPort,
-    metricsPort,
+    healthzPort: _healthzPort,
+    metricsPort: _metricsPort,
     minSyncPeriod,
     healthServer,
     metricsServer,
     cleanup: _,
     ...rest
   } = values;
+  const port = (key: 'healthzPort' | 'metricsPort'): number =>
+    values.parts.includes('services') || effective.given.has(key) ? values[key] : portsBesideProxy[key];
   const config: RunConfig = Object.freeze({
     ...rest,
     hostnameOverride: nodeName === undefined && values.hostnameOverride === '' ? '' : node.name,
@@ -89,11 +92,22 @@ export function settle(flags: Flags, file: ConfigFile | undefined, hostname: str
       // The nftables proxy answers on the Node's own address only, unless told otherwise.
       proxyMode === 'nftables' && rest.nodeportAddresses.length === 0 ? ['primary'] : rest.nodeportAddresses,
     iptablesMinSyncPeriod: minSyncPeriod ?? rest.iptablesMinSyncPeriod,
-    healthzBindAddress: serverAddress(effective, 'healthzBindAddress', healthServer ? healthzPort : 0),
-    metricsBindAddress: serverAddress(effective, 'metricsBindAddress', metricsServer ? metricsPort : 0),
+    healthzBindAddress: serverAddress(
+      effective,
+      'healthzBindAddress',
+      healthServer ? port('healthzPort') : 0,
+    ),
+    metricsBindAddress: serverAddress(
+      effective,
+      'metricsBindAddress',
+      metricsServer ? port('metricsPort') : 0,
+    ),
   });
   return { config, warnings: [...effective.warnings, ...deprecations(effective), ...configWarnings(config)] };
 }
+
+/** Where Weir listens by default when Services are not its task: kube-proxy has its own ports. */
+const portsBesideProxy = { healthzPort: 10_356, metricsPort: 10_349 } as const;
 
 type NodeName = { readonly name: string } | { readonly error: string };
 
@@ -157,6 +171,23 @@ function deprecations({ given }: EffectiveValues): readonly string[] {
 
 /** What is allowed, but hardly meant; one line each. */
 function configWarnings(config: RunConfig): readonly string[] {
+  return config.parts.includes('services') ? serviceWarnings(config) : proxyPortWarnings(config);
+}
+
+function proxyPortWarnings({ healthzBindAddress, metricsBindAddress }: RunConfig): readonly string[] {
+  const servers = [
+    ['healthz-bind-address', 'healthzBindAddress', healthzBindAddress, settings.healthzPort.default],
+    ['metrics-bind-address', 'metricsBindAddress', metricsBindAddress, settings.metricsPort.default],
+  ] as const;
+  return servers
+    .filter(([, , address, port]) => address.endsWith(`:${port}`))
+    .map(
+      ([flag, field, address, port]) =>
+        `--${flag} (${field}) is ${address}: port ${port} is that of a kube-proxy on this node; configure another one for Weir`,
+    );
+}
+
+function serviceWarnings(config: RunConfig): readonly string[] {
   if (config.detectLocalMode !== 'ClusterCIDR' || config.masqueradeAll) return [];
   const everything = config.clusterCidr.filter((cidr) => cidr.endsWith('/0'));
   if (everything.length > 0) {

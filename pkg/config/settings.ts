@@ -1,3 +1,4 @@
+import { parts } from './parts.ts';
 import {
   address,
   bindAddress,
@@ -9,6 +10,7 @@ import {
   name,
   nodePortAddresses,
   oneOf,
+  partList,
   positiveDuration,
   text,
   type ValueType,
@@ -58,6 +60,7 @@ const int32 = wholeNumber(0, maxInt32);
 /** Everything that has an effect in Weir, under the name of its flag in camel case. */
 export const settings = {
   manifests: optional(name, { weir: 'manifests', overrides: true }),
+  parts: setting(partList, parts, { weir: 'parts', overrides: true }),
   nodeName: optional(name, { overrides: true }),
   hostnameOverride: setting(text, '', {
     kubeProxy: 'hostnameOverride',

@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { canonicalAddress, canonicalCidr, familyOf } from '../net/index.ts';
 import { formatDuration, parseDuration } from './duration.ts';
+import { type Part, parts } from './parts.ts';
 
 /** How one kind of value is written: behind a flag, and in a configuration file. */
 export interface ValueType<Value> {
@@ -191,6 +192,25 @@ export const localCidrs = listOf(
     ),
   ),
 );
+
+const someParts = listOf(
+  v.pipe(
+    list,
+    v.array(readAs((entry) => parts.find((part) => part === entry), `one of ${parts.join(', ')}`)),
+    v.minLength(1, `must name at least one of ${parts.join(', ')}`),
+    v.check((given) => new Set(given).size === given.length, 'names a part twice'),
+  ),
+);
+const inWritingOrder = v.transform((given: readonly string[]) =>
+  parts.filter((part) => given.includes(part)),
+);
+
+/** Some of the parts, each at most once and in any order; read in the order in which they are written. */
+export const partList: ValueType<readonly Part[]> = {
+  flag: v.pipe(someParts.flag, inWritingOrder),
+  field: v.pipe(someParts.field, inWritingOrder),
+  print: (given) => [...given],
+};
 
 /** At most one CIDR of each family; with a comma in files, too. */
 export const clusterCIDRs: ValueType<readonly string[]> = ofText(

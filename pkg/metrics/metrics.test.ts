@@ -286,3 +286,18 @@ test('the check behind /healthz is counted', async () => {
   expect(sampleValue(families, 'kubernetes_healthcheck', labels)).toBe(1);
   expect(sampleValue(families, 'kubernetes_healthchecks_total', { ...labels, status: 'success' })).toBe(2);
 });
+
+test.each([
+  ['policies', /^(kubeproxy_|weir_event_to_applied)/],
+  ['services', /^weir_(policy|closed_start)/],
+] as const)('%s alone have no metrics of the rest', async (part, others) => {
+  const metrics = createMetrics({ version: '1.2.3', wallClock: () => now, parts: [part] });
+  metrics.startFamilies(['IPv4']);
+  const names = (text: string): readonly string[] =>
+    [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = '']) => name);
+  const shown = names(await metrics.text());
+  const all = names(await metricsAt().text());
+  expect(shown).toEqual(all.filter((name) => !others.test(name)));
+  expect(shown.length).toBeLessThan(all.length);
+  expect(shown).toContain('weir_part_state');
+});

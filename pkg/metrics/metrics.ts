@@ -10,10 +10,21 @@ import { createSyncMetrics, type SyncMetrics } from './sync-metrics.ts';
 import { createWatchMetrics, type WatchMetrics } from './watch-metrics.ts';
 
 export interface MetricsOptions {
+  /** What Weir has to do with on this node; metrics of the rest are not shown. Defaults to all. */
+  readonly parts?: readonly MeasuredPart[];
   readonly version: string;
   /** Milliseconds since 1970. */
   readonly wallClock: () => number;
 }
+
+/** What of it stands and fails alone. */
+type MeasuredPart = 'policies' | 'services';
+
+/** By what the names of metrics begin that are about one part alone. */
+const namesOfParts: Readonly<Record<MeasuredPart, RegExp>> = {
+  services: /^(kubeproxy_|weir_event_to_applied_)/,
+  policies: /^weir_(policy|closed_start)_/,
+};
 
 /** All that Weir counts. Nothing is global: each call of `createMetrics` starts from zero. */
 export interface Metrics {
@@ -36,7 +47,7 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
-export function createMetrics({ version, wallClock }: MetricsOptions): Metrics {
+export function createMetrics({ version, wallClock, parts }: MetricsOptions): Metrics {
   const registry = new Registry();
   const nowSeconds = (): number => wallClock() / 1000;
   const preparations: (() => Promise<void> | void)[] = [];
@@ -50,7 +61,7 @@ export function createMetrics({ version, wallClock }: MetricsOptions): Metrics {
   const sync = createSyncMetrics(registry, nowSeconds);
   const policy = createPolicyMetrics(registry);
   const node = createNodeMetrics(registry);
-  return {
+  const metrics = {
     sync,
     policy,
     packets: createPacketMetrics(registry),
@@ -58,6 +69,10 @@ export function createMetrics({ version, wallClock }: MetricsOptions): Metrics {
     watch: createWatchMetrics(registry, nowSeconds),
     sli: createSliMetrics(),
     apiCalled: createApiMetrics(registry),
+  };
+  if (parts !== undefined) hideOthers(registry, parts);
+  return {
+    ...metrics,
     startFamilies: (families) => {
       for (const family of families) for (const group of [sync, policy, node]) group.startFamily(family);
     },
@@ -70,4 +85,13 @@ export function createMetrics({ version, wallClock }: MetricsOptions): Metrics {
       return registry.metrics();
     },
   };
+}
+
+/** A kube-proxy beside Weir has metrics of its own by the same names. */
+function hideOthers(registry: Registry, parts: readonly MeasuredPart[]): void {
+  for (const [part, names] of Object.entries(namesOfParts)) {
+    if (parts.some((one) => one === part)) continue;
+    for (const { name } of registry.getMetricsAsArray())
+      if (names.test(name)) registry.removeSingleMetric(name);
+  }
 }

@@ -24,8 +24,10 @@ export interface SyncFailure extends SyncReport {
 
 /** Rules that should be in the kernel, by whom they are for. */
 export interface RuleCount {
-  readonly service: number;
-  readonly policy: number;
+  /** `undefined`: Services are not Weir's task. */
+  readonly service: number | undefined;
+  /** The same for policies. */
+  readonly policy: number | undefined;
 }
 
 /** Service ports that have endpoints, but none on this node, by the traffic policy that would need one. */
@@ -209,9 +211,12 @@ function ruleMetrics(registry: Registry): Part<'setRules'> & {
     setRules: (ip_family, counts) => {
       for (const table of tables) {
         const { service, policy } = counts[table];
-        owned.set({ table, ip_family }, service);
-        rules.set({ table, ip_family, for: 'service' }, service);
-        rules.set({ table, ip_family, for: 'policy' }, policy);
+        if (service !== undefined) owned.set({ table, ip_family }, service);
+        for (const [what, count] of [
+          ['service', service],
+          ['policy', policy],
+        ] as const)
+          if (count !== undefined) rules.set({ table, ip_family, for: what }, count);
       }
     },
   };

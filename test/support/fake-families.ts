@@ -1,5 +1,6 @@
 import { createFamily } from '../../controllers/sync/families.ts';
 import type { FamilySync } from '../../controllers/sync/family-sync.ts';
+import { parts as allParts, type Part } from '../../controllers/sync/part-ownership.ts';
 import { KernelWriter, readSetSizes } from '../../pkg/apply/index.ts';
 import type { SetSizes } from '../../pkg/kernel/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
@@ -24,7 +25,8 @@ export interface FakeFamilies {
   ran(): readonly string[];
 }
 
-export function fakeFamilies(clock: FakeClock): FakeFamilies {
+/** `parts`: those that Weir has to do with. Defaults to all. */
+export function fakeFamilies(clock: FakeClock, parts: readonly Part[] = allParts): FakeFamilies {
   const answers = new Map<string, Partial<CommandResult>>();
   const file = (family: Family, program: Program): string =>
     `${family === 'IPv4' ? 'iptables' : 'ip6tables'}-nft-${program}`;
@@ -72,7 +74,7 @@ export function fakeFamilies(clock: FakeClock): FakeFamilies {
       list: file(family, 'save').replace('-save', ''),
     } as const;
     const writer = new KernelWriter({ tools, commands, clock, onContention: () => undefined });
-    return createFamily(family, writer, clock);
+    return createFamily(family, writer, clock, parts);
   });
   return {
     families,

@@ -21,20 +21,39 @@ export interface ForwardOptions {
 }
 
 /** The way into the policies, before all others: KUBE-FORWARD accepts what a Service has masqueraded. */
-export const forwardJump: Jump = {
-  table: 'filter',
-  builtin: 'FORWARD',
-  rule: printRule({
-    matches: [{ kind: 'comment', text: 'weir network policy' }],
-    target: { kind: 'jump', chain: forwardChain },
-  }),
-  target: forwardChain,
-  position: 'first',
-};
+const forwardJump = jump('FORWARD', []);
 
-/** Whether a rule (in the spelling of `printRule`) is the way into the policies. */
+/**
+ * IPVS takes the packets to its Services in on INPUT and sends them on, translated, through OUTPUT: FORWARD never sees them. The source is still
+ * the client's; what the node itself sends has an address of its own.
+ */
+const outputJump = jump('OUTPUT', [{ kind: 'address-type', side: 'src', type: 'LOCAL', negated: true }]);
+
+/** What there is to know of the node for the ways into the policies. */
+export interface PolicyJumpOptions {
+  /** Another program routes Services, in whatever mode. Defaults to false. */
+  readonly besideProxy?: boolean;
+}
+
+/** The ways into the policies. */
+export function policyJumps({ besideProxy = false }: PolicyJumpOptions): readonly Jump[] {
+  return besideProxy ? [forwardJump, outputJump] : [forwardJump];
+}
+
+function jump(builtin: string, matches: readonly Match[]): Jump {
+  const comment: Match = { kind: 'comment', text: 'weir network policy' };
+  return {
+    table: 'filter',
+    builtin,
+    rule: printRule({ matches: [comment, ...matches], target: { kind: 'jump', chain: forwardChain } }),
+    target: forwardChain,
+    position: 'first',
+  };
+}
+
+/** Whether a rule (in the spelling of `printRule`) is a way into the policies. */
 export function isPolicyJump(rule: string): boolean {
-  return rule === forwardJump.rule;
+  return rule === forwardJump.rule || rule === outputJump.rule;
 }
 
 /** The chain that all forwarded packets enter first. */

@@ -1,6 +1,6 @@
 export { writeBootGuard } from './boot-guard.ts';
 export type { RangeMismatch, StrayAddress } from './closed-start.ts';
-export { forwardJump } from './forward-chain.ts';
+export { policyJumps } from './forward-chain.ts';
 export { type GuardDrops, parseGuardDrops } from './guard-rules.ts';
 export { isPolicyChain } from './policy-names.ts';
 export { policyOwnership } from './policy-ownership.ts';

@@ -798,3 +798,26 @@ describe('many profiles', () => {
     expect(isEmptyPlan(next.become(many(10)))).toBe(true);
   });
 });
+
+describe('the ways into the policies', () => {
+  const builtins = (node: PolicyNode, builtin: string): readonly string[] =>
+    node.kernel().tables.get('filter')?.builtins.get(builtin) ?? [];
+
+  test('beside a kube-proxy, what IPVS sends on through OUTPUT is judged, what the node itself sends is not', () => {
+    const node = nodeWith(worldOf([typical]), 'IPv4', { besideProxy: true });
+    expect(builtins(node, 'FORWARD')).toEqual(['-m comment --comment "weir network policy" -j WEIR-FORWARD']);
+    expect(builtins(node, 'OUTPUT')).toEqual([
+      '-m comment --comment "weir network policy" -m addrtype ! --src-type LOCAL -j WEIR-FORWARD',
+    ]);
+    node.become(worldOf([]));
+    expect([...builtins(node, 'FORWARD'), ...builtins(node, 'OUTPUT')]).toEqual([]);
+  });
+
+  test('where Weir routes Services itself, FORWARD sees all of them', () => {
+    const alone = nodeWith(worldOf([typical]), 'IPv4', { besideProxy: true });
+    const node = new PolicyNode(policyOptions('IPv4'), alone.kernel());
+    node.become(worldOf([typical]));
+    expect(builtins(node, 'OUTPUT')).toEqual([]);
+    expect(builtins(node, 'FORWARD')).toHaveLength(1);
+  });
+});

@@ -3,7 +3,7 @@ import { namespacedName } from '../../api/index.ts';
 import type { ChainName, KernelElement, RuleState } from '../../kernel/index.ts';
 import { isPolicyPod, type Profile, profilesOf } from '../decide/index.ts';
 import { ClosedStart, type RangeMismatch } from './closed-start.ts';
-import { type ForwardOptions, forwardJump, forwardRules } from './forward-chain.ts';
+import { type ForwardOptions, forwardRules, type PolicyJumpOptions, policyJumps } from './forward-chain.ts';
 import { PeerSets } from './peer-sets.ts';
 import { addressesOf } from './peer-source.ts';
 import { namespaceOf, PodIndex } from './pod-index.ts';
@@ -13,7 +13,7 @@ import { type PolicyDeny, ProfileChains } from './profile-chains.ts';
 import { type IsolationProfile, ProfileDispatch } from './profile-dispatch.ts';
 
 /** What the rules of one family depend on besides policies, pods and namespaces. */
-export interface PolicyRulesOptions extends ForwardOptions {
+export interface PolicyRulesOptions extends ForwardOptions, PolicyJumpOptions {
   /** Only pods of this node are isolated; the others are peers. */
   readonly nodeName: string;
   readonly deny: PolicyDeny;
@@ -120,7 +120,7 @@ export class PolicyRules {
       this.#state.setChain('filter', forwardChain, forwardRules({ ...this.#options, guard }), stages.forward);
     else if (this.#isOpen) this.#close();
     this.#isOpen = isOpen;
-    this.#state.setJumps(isOpen ? [forwardJump] : []);
+    this.#state.setJumps(isOpen ? policyJumps(this.#options) : []);
     this.#changedPods.clear();
     this.#changedPolicies.clear();
     this.#denyChanged = false;

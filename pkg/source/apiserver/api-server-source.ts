@@ -13,6 +13,8 @@ export interface ApiServerSourceOptions {
   readonly client: ApiClient;
   /** Of the only Node that is read. */
   readonly nodeName: string;
+  /** Kinds to read; defaults to all that Weir knows. */
+  readonly kinds?: ReadonlySet<ObjectKind>;
   readonly clock: Clock;
   /** Uniform in [0, 1); Math.random unless told. */
   readonly random?: () => number;
@@ -43,7 +45,7 @@ class ApiServerSource implements Source {
 
   constructor(options: ApiServerSourceOptions) {
     this.#options = options;
-    this.#resources = watchedResources(options.nodeName);
+    this.#resources = watchedResources(options.nodeName, options.kinds);
     this.#missing = new Set(this.#resources);
     this.#streaming = new StreamingLists(options.clock);
   }

@@ -47,3 +47,8 @@ test('can do without ServiceCIDRs only', () => {
   const optional = [...byPlural.values()].filter((resource) => resource.optional);
   expect(optional.map(qualifiedName)).toEqual(['servicecidrs.networking.k8s.io']);
 });
+
+test('only the kinds that are asked for are watched', () => {
+  const kinds = new Set(['Pod', 'Node'] as const);
+  expect(watchedResources('node-1', kinds).map(({ kind }) => kind)).toEqual(['Node', 'Pod']);
+});

@@ -21,9 +21,13 @@ type Query = Readonly<Record<string, string>>;
 
 /**
  * What Weir watches. Services and EndpointSlices with kube-proxy's selectors, so that the server leaves out what another
- * proxy serves; a Service that gets that label later comes as DELETED. Of the Nodes only the own one.
+ * proxy serves; a Service that gets that label later comes as DELETED. Of the Nodes only the own one. `kinds`: all, unless given.
  */
-export function watchedResources(nodeName: string): readonly Resource[] {
+export function watchedResources(nodeName: string, kinds?: ReadonlySet<ObjectKind>): readonly Resource[] {
+  return allResources(nodeName).filter(({ kind }) => kinds === undefined || kinds.has(kind));
+}
+
+function allResources(nodeName: string): readonly Resource[] {
   return [
     {
       ...resource('Service', '', 'services'),
