@@ -121,8 +121,8 @@ export class FaultWorld {
   }
 
   /** Runs `weir plan` to its end: code 0 when the kernel holds exactly what it should. */
-  plan(): Promise<WeirExit & { readonly lines: readonly string[] }> {
-    return runWeir(this.node.namespace, ['plan', ...this.#ruleFlags()]);
+  plan(...flags: readonly string[]): Promise<WeirExit & { readonly lines: readonly string[] }> {
+    return runWeir(this.node.namespace, ['plan', ...this.#ruleFlags(), ...flags]);
   }
 
   cleanup(...flags: readonly string[]): Promise<WeirExit & { readonly lines: readonly string[] }> {
