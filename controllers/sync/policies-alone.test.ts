@@ -83,7 +83,13 @@ test('policies alone are written into the filter table, in front of all, and Ser
   expect(restored()).toMatch(/-I OUTPUT .*! --src-type LOCAL -j WEIR-FORWARD/);
   expect(restored()).not.toMatch(/KUBE-|\*nat/);
   expect(fake.ran().filter((line) => line.includes('nat'))).toEqual([]);
-  expect(results).toEqual([{ inForce: new Set(['policies']), read: new Set(['policies']), fullReadMs: 0 }]);
+  expect(results).toEqual([
+    {
+      inForce: new Set(['policies']),
+      read: new Set(['policies']),
+      resync: { what: 'everything', readMs: 0 },
+    },
+  ]);
 });
 
 test('chains of a kube-proxy that appear are no concern of policies alone', async () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { filterCanary, natCanary } from './canary-rules.ts';
+import { BuiltinChains } from '../kernel/index.ts';
+import { canaryState, filterCanary, natCanary } from './canary-rules.ts';
 
 test('the canary of nat is answered at another port, but for the first packet', () => {
   expect(natCanary('IPv4')).toEqual({
@@ -30,4 +31,11 @@ test('the canary of filter is dropped on its way to itself, but for the first pa
     },
     rules: '-m statistic --mode nth --every 2147483647 --packet 0 -j RETURN\n-j DROP',
   });
+});
+
+test('the canary goes in behind the ways into the policies, which are first', () => {
+  const builtins = new BuiltinChains();
+  const first = '-m comment --comment "weir network policy" -j WEIR-FORWARD';
+  builtins.replaceChain('filter', 'OUTPUT', [first, '-j KUBE-FIREWALL']);
+  expect(canaryState('IPv4', ['filter'], builtins).plan().jumps).toMatchObject([{ kind: 'insert', at: 2 }]);
 });

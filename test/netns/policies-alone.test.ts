@@ -125,6 +125,9 @@ for (const backend of backends) {
       const weir = await faults.start(...policiesAlone);
       await expect.poll(seen, patience).toEqual(enforced);
       expect(await others()).toEqual(before);
+      expect(
+        Object.keys((await faults.rules()).own).filter((key) => / (nat|mangle) WEIR-/.test(key)),
+      ).toEqual([]);
       expect((await jumps()).map(([first]) => first)).toEqual(['WEIR-FORWARD', 'WEIR-FORWARD']);
       expect(await plan(...policiesAlone)).toEqual(noChange);
       await become();
