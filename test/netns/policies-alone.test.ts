@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Family } from '../../pkg/net/index.ts';
 import {
   backends,
   canRunFaults,
@@ -9,6 +10,7 @@ import {
 } from '../support/fault-world.ts';
 import { FaultyTools } from '../support/faulty-tools.ts';
 import { KubeProxyNode } from '../support/kube-proxy-node.ts';
+import type { NetworkNamespace } from '../support/network-namespace.ts';
 import { app, namespaceManifest, podManifest, policyManifest } from '../support/policy-manifests.ts';
 import { frontendsOf, type Manifest, servicePort, targetPort } from '../support/service-manifests.ts';
 import type { WeirProcess } from '../support/weir-process.ts';
@@ -161,6 +163,35 @@ for (const backend of backends) {
       expect(Object.keys(own).filter((key) => key.includes('WEIR-'))).toEqual([]);
       expect(ownSets).toEqual({});
     });
+
+    // No kernel that runs the tests has IPVS. What it sends on has the source of the client and the address of the pod, and goes through OUTPUT.
+    test('judge what IPVS would send on by its client, and nothing that the node sends itself', async () => {
+      const weir = await faults.start(...policiesAlone);
+      const verdicts = async (client: NetworkNamespace): Promise<readonly string[]> =>
+        Promise.all(families.map((family) => sendFrom(client.address(family), family)));
+      expect(await verdicts(faults.pod('b'))).toEqual(['sent', 'sent']);
+      expect(await verdicts(faults.pod('c'))).toEqual(['dropped', 'dropped']);
+      expect(await verdicts(faults.node)).toEqual(['sent', 'sent']);
+      await weir.stop();
+    });
+
+    /** Sends a datagram to pod a from the node, with this source, whoever has it; a drop in OUTPUT is an error of the call. */
+    async function sendFrom(source: string, family: Family): Promise<string> {
+      const script = [
+        'use Errno; use Socket qw(:DEFAULT inet_pton pack_sockaddr_in6);',
+        'my ($from, $to, $port, $six) = @ARGV;',
+        'my $family = $six ? AF_INET6 : AF_INET;',
+        'sub where { my ($ip, $port) = @_; my $bytes = inet_pton($family, $ip); $six ? pack_sockaddr_in6($port, $bytes) : pack_sockaddr_in($port, $bytes) }',
+        'socket(my $socket, $family, SOCK_DGRAM, 0) or die;',
+        '# IP_TRANSPARENT, IPV6_TRANSPARENT',
+        'setsockopt($socket, $six ? 41 : 0, $six ? 75 : 19, 1) or die "transparent: $!";',
+        'bind($socket, where($from, 0)) or die "bind: $!";',
+        'print send($socket, "x", 0, where($to, $port)) ? "sent" : $!{EPERM} ? "dropped" : "$!";',
+      ].join('\n');
+      const to = faults.pod('a').address(family);
+      const args = ['-e', script, source, to, String(targetPort), family === 'IPv6' ? '1' : '0'];
+      return (await faults.node.run('perl', args)).stdout;
+    }
 
     test('become the whole of Weir when kube-proxy is gone, and policies alone again when it is back', async () => {
       const first = await faults.start(...policiesAlone);
