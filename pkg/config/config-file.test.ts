@@ -144,7 +144,7 @@ describe('beside --config', () => {
   });
 
   test('parts are a list in the file, which the flag overrides', async () => {
-    const text = `${kubeProxy()}---\n${weir('parts: [policies]')}`;
+    const text = `${kubeProxy('mode: nftables')}---\n${weir('parts: [policies]')}`;
     const alone = { parts: ['policies'], healthzBindAddress: '0.0.0.0:10356' };
     expect(await load(text)).toMatchObject({ config: alone, warnings: [] });
     expect(await load(text, { parts: 'services' })).toMatchObject({ config: { parts: ['services'] } });

@@ -66,7 +66,8 @@ class Reading {
     const values = Object.fromEntries(
       settingKeys.map((key) => [key, key === 'proxyMode' ? mode : this.#value(key, mode)]),
     ) as unknown as Values;
-    this.#warnOfMode(mode);
+    // With policies alone the file is that of a kube-proxy beside Weir, whose mode it may well be.
+    if (values.parts.includes('services')) this.#warnOfMode(mode);
     this.#warnOfOverriddenFlags(mode);
     for (const inert of inertSettings) this.#readInertFlag(inert, mode);
     this.#readInertFields(mode);
