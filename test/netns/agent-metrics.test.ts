@@ -71,13 +71,14 @@ for (const backend of backends) {
       const failures = (ip_family: string): Promise<number> =>
         metric('kubeproxy_sync_proxy_rules_iptables_restore_failures_total', { ip_family });
       expect(await failures('IPv4')).toBe(0);
-      await tools.fail(restore, 2);
+      // Once: the next run is no write, but the search for what was refused.
+      await tools.fail(restore, 1);
       agent.putService(another);
       const address = frontendsOf(another.number, 'IPv4').clusterIP;
       await expect
         .poll(() => agent.faults.save('IPv4', '-t', 'nat'), patience)
         .toContain(` -d ${address}/32 `);
-      await expect.poll(() => failures('IPv4'), patience).toBe(2);
+      await expect.poll(() => failures('IPv4'), patience).toBe(1);
       expect(await failures('IPv6')).toBe(0);
     });
 
