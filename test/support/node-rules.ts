@@ -15,7 +15,7 @@ const ownChain =
   /^(KUBE-(SERVICES|EXTERNAL-SERVICES|FORWARD|NODEPORTS|PROXY-FIREWALL|POSTROUTING|MARK-MASQ|FIREWALL|PROXY-CANARY|SVC-.*|SVL-.*|EXT-.*|FW-.*|SEP-.*)|WEIR-.*)$/;
 
 /** On legacy the agent writes it a moment after all else, and no cluster asks for it. */
-const canary = /^(:|-A )WEIR-CANARY | -j WEIR-CANARY$/;
+export const canary = /^(:|-A )WEIR-CANARY | -j WEIR-CANARY$/;
 
 /** Reads what `iptables-save`, `ip6tables-save` and `ipset save` print. */
 export function nodeRules(saved: Readonly<Record<Family, string>>, sets: string): NodeRules {

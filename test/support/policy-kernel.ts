@@ -5,6 +5,7 @@ import type { Backend } from '../../pkg/apply/index.ts';
 import { familyOf } from '../../pkg/net/index.ts';
 import type { Transport } from './agent/protocol.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
+import { canary } from './node-rules.ts';
 import { type Answer, type Attempt, PacketMatrix } from './packet-matrix.ts';
 import { type Manifest, nodeManifest } from './service-manifests.ts';
 import { WeirProcess } from './weir-process.ts';
@@ -135,7 +136,7 @@ export class PolicyKernel {
     const { stdout } = await this.node.run('sh', ['-ec', script]);
     return stdout
       .split('\n')
-      .filter((line) => !line.startsWith('#'))
+      .filter((line) => !line.startsWith('#') && !canary.test(line))
       .map((line) => line.replace(/ \[\d+:\d+\]$/, ''));
   }
 
