@@ -18,6 +18,15 @@ export function childrenOf(pid: number): readonly number[] {
     .flatMap((text) => text.split(' ').filter(Boolean).map(Number));
 }
 
+/** As the kernel has it: 15 characters at most. Empty when the process is gone. */
+export function programName(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
 export interface Line {
   readonly slope: number;
   readonly start: number;
