@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backend } from '../../pkg/apply/index.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
+import { canary } from './node-rules.ts';
 import { endpointSlices, type Manifest, nodeManifest, serviceManifest } from './service-manifests.ts';
 import { runWeir, type WeirExit, WeirProcess } from './weir-process.ts';
 import { createWorld, type World } from './world.ts';
@@ -82,9 +83,11 @@ export class CliNode {
     return this.weir(['cleanup', ...this.backendFlag, ...flags]);
   }
 
-  /** What iptables (of the backend) and ipset hold, as their programs save it, without dates and counters. */
+  /** What iptables (of the backend) and ipset hold, as their programs save it, without dates, counters and the canary. */
   async rules(): Promise<string> {
-    return this.#save([`iptables-${this.#backend}-save`, `ip6tables-${this.#backend}-save`, 'ipset save']);
+    const programs = [`iptables-${this.#backend}-save`, `ip6tables-${this.#backend}-save`, 'ipset save'];
+    const lines = (await this.#save(programs)).split('\n');
+    return lines.filter((line) => !canary.test(line)).join('\n');
   }
 
   /** The same of both backends, with the names of the legacy tables that exist: looking at one creates it. */
