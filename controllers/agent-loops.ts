@@ -4,6 +4,7 @@ import type { RunConfig } from '../pkg/config/index.ts';
 import type { TableName } from '../pkg/kernel/index.ts';
 import type { Logger } from '../pkg/log/index.ts';
 import type { Metrics, RuleCount } from '../pkg/metrics/index.ts';
+import type { Family } from '../pkg/net/index.ts';
 import type { Clock, CommandRunner } from '../pkg/runtime/index.ts';
 import type { CniResult } from '../pkg/source/index.ts';
 import type { DiagnosticLog } from './diagnostic-log.ts';
@@ -262,13 +263,16 @@ export class AgentLoops {
   /** A family that no pod of the node uses has nothing to enforce. */
   #reportUnenforceable(): void {
     const { config, store, kernel, health } = this.#options;
-    const pods = store
-      .list('Pod')
-      .filter(({ nodeName, hostNetwork }) => nodeName === config.nodeName && !hostNetwork);
-    for (const { family, unenforceable } of kernel.families) {
-      const isUsed = pods.some(({ addresses }) => addresses.some((address) => address.family === family));
-      health.setOff(family, isUsed ? unenforceable : undefined);
-    }
+    const isUsed = (family: Family): boolean =>
+      store
+        .list('Pod')
+        .some(
+          ({ nodeName, hostNetwork, addresses }) =>
+            nodeName === config.nodeName && !hostNetwork && addresses.some((one) => one.family === family),
+        );
+    // The pods are looked through only where something stands against it: this follows every sync.
+    for (const { family, unenforceable } of kernel.families)
+      health.setOff(family, unenforceable !== undefined && isUsed(family) ? unenforceable : undefined);
   }
 
   #createAudit(): DriftAudit {
