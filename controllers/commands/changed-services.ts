@@ -1,6 +1,6 @@
 import type { NamespacedName } from '../../pkg/api/index.ts';
 import type { Plan } from '../../pkg/kernel/index.ts';
-import { type ExplainedPlan, ownerOf, writtenDifference } from './explained-plan.ts';
+import { appliedRules, type ExplainedPlan, ownerOf, writtenDifference } from './explained-plan.ts';
 
 /** The Services that a plan is about, each sorted. A Service is in at most one list. */
 export interface ServiceNames {
@@ -129,7 +129,7 @@ function dispatchRules(
   }
   for (const { table, name } of deleteChains) {
     if (table !== 'nat' || !isDispatch(name)) continue;
-    for (const rule of explained.state.appliedChain(table, name)?.split('\n') ?? []) removed.add(rule);
+    for (const rule of appliedRules(explained, table, name)) removed.add(rule);
   }
   return {
     added: new Set([...added].filter((rule) => !removed.has(rule))),

@@ -1,4 +1,4 @@
-import type { FamilyTools, SetHolder } from '../../pkg/apply/index.ts';
+import { type FamilyTools, nftFamily, type SetHolder } from '../../pkg/apply/index.ts';
 import type { ForeignReference, Plan, SetName } from '../../pkg/kernel/index.ts';
 
 /** What stays in the kernel after a clean-up of one family, because others refer to it. */
@@ -23,7 +23,7 @@ export function heldReport(
     ]),
     ...chains.flatMap(({ table, name }) => [
       `  chain ${table} ${name}, emptied`,
-      `    a rule that iptables cannot print refers to it: see nft list table ${tools.family === 'IPv4' ? 'ip' : 'ip6'} ${table}`,
+      `    a rule that iptables cannot print refers to it: see nft list table ${nftFamily(tools.family)} ${table}`,
     ]),
     ...[...sets].flatMap(([name, holders]) => [
       `  set ${name}`,

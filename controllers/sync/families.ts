@@ -45,7 +45,6 @@ export async function openKernel(
   const report = new TableReport(log, parts);
   const whyAbsent = new Map(tools.absent.map(({ tools: { family }, why }) => [family, why]));
   for (const [family, why] of whyAbsent) report.absent(family, why);
-  const all = [...tools.families, ...tools.absent.map((absent) => absent.tools)].toSorted(byFamily);
   const createWriter = (ofFamily: FamilyTools): KernelWriter =>
     new KernelWriter({
       tools: ofFamily,
@@ -57,7 +56,7 @@ export async function openKernel(
       clock,
       onContention,
     });
-  const writers = new Map(all.map((ofFamily) => [ofFamily.family, createWriter(ofFamily)]));
+  const writers = new Map(allTools(tools).map((ofFamily) => [ofFamily.family, createWriter(ofFamily)]));
   const onProblem = (problem: string): void =>
     log.info(
       `${problem}. Changes by others are looked for by a quick check every 1.5 s instead, which takes more processor time`,
@@ -116,8 +115,7 @@ export function presentFamilies({ families }: Pick<Kernel, 'families'>): readonl
 /** The programs of the families that the node has now. */
 export function presentTools({ tools, families }: Kernel): readonly FamilyTools[] {
   const present = presentFamilies({ families });
-  const all = [...tools.families, ...tools.absent.map((absent) => absent.tools)];
-  return all.filter(({ family }) => present.includes(family));
+  return allTools(tools).filter(({ family }) => present.includes(family));
 }
 
 /** The rules of one part in all families. */
@@ -125,6 +123,9 @@ export function statesOf(families: readonly FamilySync[], part: Part): readonly 
   return families.flatMap((family) => family.part(part)?.state ?? []);
 }
 
-function byFamily(a: FamilyTools, b: FamilyTools): number {
-  return a.family < b.family ? -1 : 1;
+/** Of both families, IPv4 first, whether the node has them now or not. */
+function allTools({ families, absent }: DetectedTools): readonly FamilyTools[] {
+  return [...families, ...absent.map(({ tools }) => tools)].toSorted((a, b) =>
+    a.family < b.family ? -1 : 1,
+  );
 }

@@ -208,26 +208,31 @@ export class FamilySync {
   async #findRefused(plan: Plan, error: unknown, signal: AbortSignal): Promise<readonly RefusedElement[]> {
     const typeOf = (set: SetName): SetType | undefined =>
       this.parts.map(({ state }) => state.setType(set)).find((type) => type !== undefined);
-    const { writer, changes } = this.#options;
-    await changes?.aroundWrite();
+    const { writer } = this.#options;
     try {
-      return await writer.findRefused(plan, error, typeOf, { signal });
+      return await this.#toldApart(() => writer.findRefused(plan, error, typeOf, { signal }));
     } catch {
       return [];
-    } finally {
-      await changes?.aroundWrite();
     }
   }
 
   /** Executes the plan. */
   async #apply(plan: Plan, signal: AbortSignal): Promise<Applied> {
-    const { writer, changes } = this.#options;
-    await changes?.aroundWrite();
+    const { writer } = this.#options;
     try {
-      const { heldSets } = await writer.apply(plan, { signal });
+      const { heldSets } = await this.#toldApart(() => writer.apply(plan, { signal }));
       return { heldSets };
     } catch (error) {
       return { heldSets: [], error };
+    }
+  }
+
+  /** A write, so that changes by others right before and right after it are seen to be theirs. */
+  async #toldApart<T>(write: () => Promise<T>): Promise<T> {
+    const { changes } = this.#options;
+    await changes?.aroundWrite();
+    try {
+      return await write();
     } finally {
       await changes?.aroundWrite();
     }

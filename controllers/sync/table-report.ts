@@ -1,4 +1,4 @@
-import { absentSnapshot } from '../../pkg/apply/index.ts';
+import { absentSnapshot, nftFamily } from '../../pkg/apply/index.ts';
 import type { KernelSnapshot, TableGaps, TableName } from '../../pkg/kernel/index.ts';
 import type { Logger } from '../../pkg/log/index.ts';
 import type { Family } from '../../pkg/net/index.ts';
@@ -8,7 +8,7 @@ import { type Part, tablesOf } from './part-ownership.ts';
 export function gapWarning(family: Family, table: TableName, { unreadable }: TableGaps): string {
   const where =
     unreadable.length === 0 ? 'in a chain that nothing jumps to' : `in ${unreadable.slice(0, 6).join(', ')}`;
-  const list = `nft list table ${family === 'IPv4' ? 'ip' : 'ip6'} ${table}`;
+  const list = `nft list table ${nftFamily(family)} ${table}`;
   return (
     `${family} table ${table} has rules that iptables cannot print (${where}): another program wrote them there with nft. ` +
     `Weir reads its own chains one by one; chains left over from before may stay until the table can be printed. ` +

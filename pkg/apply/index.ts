@@ -8,6 +8,7 @@ export { ipv6Off } from './ipv6-off.ts';
 export type { ApplyReport } from './kernel-writer.ts';
 export { KernelWriter } from './kernel-writer.ts';
 export type { Landmarks } from './landmarks.ts';
+export { nftFamily } from './nft-family.ts';
 export type { FoundLeftovers, ProxyLeftover } from './proxy-leftovers.ts';
 export {
   connectionsThrough,

@@ -1,6 +1,7 @@
 import type { CommandResult, CommandRunner } from '../runtime/index.ts';
 import { WeirError } from '../runtime/index.ts';
 import { failureText, isUnprivileged, succeeded } from './command-failure.ts';
+import { nftFamily } from './nft-family.ts';
 import type { Family } from './tools.ts';
 
 /** The families that have a table of kube-proxy in nftables mode, or why that is not known. */
@@ -10,7 +11,7 @@ export type ProxyTables =
 
 /** kube-proxy's table, by its nftables name. */
 export function proxyTable(family: Family): string {
-  return `${family === 'IPv4' ? 'ip' : 'ip6'} kube-proxy`;
+  return `${nftFamily(family)} kube-proxy`;
 }
 
 const timeoutMs = 30_000;

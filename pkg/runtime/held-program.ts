@@ -1,7 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { Socket } from 'node:net';
-import { execa } from 'execa';
-import { programEnvironment } from './program-environment.ts';
+import { startInBackground } from './background-process.ts';
 
 /**
  * The shell outlives the program by a moment and this process by another one: at the end of its input it kills the program, which can
@@ -25,26 +23,9 @@ export class HeldProgram {
 
   /** `shell` is a shell of POSIX. */
   constructor(file: string, args: readonly string[], shell = 'sh') {
-    const child = execa(shell, ['-c', script, shell, file, ...args], {
-      env: programEnvironment(),
-      extendEnv: false,
-      reject: false,
-      detached: true,
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'ignore',
-      buffer: false,
-    });
-    this.#process = child.nodeChildProcess;
-    const { stdin, stdout } = this.#process;
-    // A pipe that breaks says no more than the end of the process does.
-    for (const stream of [stdin, stdout]) {
-      stream?.on('error', () => undefined);
-      if (stream instanceof Socket) stream.unref();
-    }
+    this.#process = startInBackground(shell, ['-c', script, shell, file, ...args], { stderr: 'ignore' });
     this.#process.once('error', () => undefined);
-    this.#process.unref();
-    this.#lines = linesOf(stdout);
+    this.#lines = linesOf(this.#process.stdout);
   }
 
   /** Its process id, as soon as it runs; `undefined` where there is no shell. To be awaited before `stop`. */

@@ -1,9 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
-import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { execa } from 'execa';
+import { startInBackground } from './background-process.ts';
 import { maxStderr, maxStdout } from './command-runner.ts';
-import { programEnvironment } from './program-environment.ts';
 
 export type ShellAnswer =
   | {
@@ -27,30 +25,13 @@ export class Shell {
   #end: 'killed' | 'no shell' | undefined;
 
   constructor(program: string) {
-    const child = execa(program, [], {
-      env: programEnvironment(),
-      extendEnv: false,
-      reject: false,
-      detached: true,
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
-      buffer: false,
-    });
-    this.#process = child.nodeChildProcess;
-    const { stdin, stdout, stderr } = this.#process;
-    // A pipe that breaks says no more than the end of the process does.
-    for (const stream of [stdin, stdout, stderr]) {
-      stream?.on('error', () => undefined);
-      if (stream instanceof Socket) stream.unref();
-    }
+    this.#process = startInBackground(program, [], { stderr: 'pipe' });
     this.#process.once('error', () => {
       this.#end = 'no shell';
     });
     this.#process.once('exit', () => {
       this.#end ??= 'killed';
     });
-    this.#process.unref();
   }
 
   /**

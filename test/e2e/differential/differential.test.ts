@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Backend } from '../../../pkg/apply/index.ts';
 import { toolFolder } from '../../lab/iptables-backend.ts';
+import { worldSeed } from '../../support/random.ts';
 import { worlds } from '../../support/service-world.ts';
 import type { PodNetworkMode } from '../../support/world-layout.ts';
 import { type Cluster, startControlPlane } from './control-plane.ts';
@@ -10,7 +11,7 @@ import { cables } from './twin.ts';
 
 /** What `npm run e2e -- differential` was told. */
 const programs = process.env['WEIR_UPSTREAM'] ?? '';
-const seed = Number(process.env['WEIR_SEED'] ?? Date.now() % 0x7fff_ffff);
+const seed = worldSeed();
 const rounds = Number(process.env['WEIR_ROUNDS'] ?? 4);
 
 const batches = 6;
